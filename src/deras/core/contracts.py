@@ -1,0 +1,199 @@
+"""The contracts between rooms that may not import one another: source, sink, connector, format.
+
+Guarantees are class attributes. A connector is one file ``deras/connectors/<name>.py`` with a class ``Connector`` in it;
+a format one file ``deras/formats/<name>.py`` with a class ``Format``; the registry finds them by name.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from deras.core.options import Option, Options
+from deras.core.schema import Schema
+from deras.core.time import Clock, SystemClock, Tick
+
+if TYPE_CHECKING:
+    from deras.core.delta import Delta
+    from deras.core.records import Block, Decoded, Offset, Records
+    from deras.core.types import SqlType
+
+SourceDelivery = Literal["exactly-once", "at-least-once", "at-most-once"]
+SinkDelivery = Literal["exactly-once", "idempotent", "at-least-once"]
+
+
+@dataclass(frozen=True, slots=True)
+class TableContext:
+    """What a connector is told about its table.
+
+    Args:
+        name: the table's name.
+        schema: the physical columns (and metadata columns, with ``metadata_key``) that it must produce or accept.
+        options: the checked options (connector's and format's).
+        format: the table's format, or None.
+        folder: the project's folder; relative paths start here.
+        clock: the time.
+        rowtime: position of the rowtime column in ``schema``, if it is physical.
+        bounded_batch: whether the job runs in batch mode.
+    """
+
+    name: str
+    schema: Schema
+    options: Options
+    format: Format | None = None
+    folder: Path = field(default_factory=Path)
+    clock: Clock = field(default_factory=SystemClock)
+    rowtime: int | None = None
+    bounded_batch: bool = False
+
+
+class Reader(abc.ABC):
+    """One part (partition, file set) of a source being read. Used by one thread at a time."""
+
+    @abc.abstractmethod
+    def poll(self, limit: int, wait: float) -> Records | None:
+        """The next records: about ``limit`` bytes, waiting at most ``wait`` seconds for the first.
+
+        Gives None if the part has ended (bounded source), ``Records`` with no blocks if nothing came in time.
+        Never holds a finished record back to fill a batch.
+        """
+
+    def ack(self, offset: Offset) -> None:  # noqa: B027 (optional)
+        """All records up to ``offset`` are in a durable checkpoint."""
+
+    def close(self) -> None:  # noqa: B027 (optional)
+        """Free everything; also after an error."""
+
+    def watermark_hint(self) -> int | None:
+        """The lowest event time (ms) still to come from this part, if it knows without decoding; else None."""
+        return None
+
+
+class Source(abc.ABC):
+    """A table that can be read."""
+
+    delivery: ClassVar[SourceDelivery] = "at-least-once"
+    bounded: bool = False
+    """Whether every part ends by itself; asked after construction."""
+    intake: ClassVar[bool] = False
+    """True: cannot be replayed, so the runtime puts the intake log between (HTTP, MQTT)."""
+
+    @abc.abstractmethod
+    def parts(self) -> list[str]:
+        """The names of the parts; stable between runs."""
+
+    @abc.abstractmethod
+    def open(self, part: str, at: Offset | None) -> Reader:
+        """Begin to read at an offset that an earlier run gave, or at the start."""
+
+
+class Writer(abc.ABC):
+    """One open sink."""
+
+    @abc.abstractmethod
+    def write(self, delta: Delta, tick: Tick) -> None:
+        """Take changes, in order. May block (that is the backpressure)."""
+
+    def prepare(self, epoch: int) -> dict[str, Any] | None:
+        """Flush; give a JSON token that ``Sink.commit`` needs, or None if nothing is to be committed."""
+        return None
+
+    def close(self) -> None:  # noqa: B027 (optional)
+        """Free everything. After the last ``commit`` in a clean end, also after an error."""
+
+
+class Sink(abc.ABC):
+    """A table that can be written."""
+
+    delivery: ClassVar[SinkDelivery] = "at-least-once"
+    accepts: ClassVar[Literal["append", "upsert", "all"]] = "append"
+    """append: insert-only; upsert: needs a primary key, takes -U/+U/-D by key; all: any changelog."""
+
+    @abc.abstractmethod
+    def open(self, schema: Schema, state: dict[str, Any] | None = None) -> Writer:
+        """Begin to write. ``schema.key``: the upsert key positions."""
+
+    def commit(self, token: dict[str, Any]) -> None:  # noqa: B027 (optional)
+        """Make visible what ``prepare`` gave this token for. Idempotent: called again on recovery."""
+
+
+class Connector(abc.ABC):
+    """A kind of outside system, by the name in ``'connector' = '…'``."""
+
+    name: ClassVar[str]
+    options: ClassVar[Sequence[Option]] = ()
+    """Options, without those of the format."""
+    metadata: ClassVar[dict[str, SqlType]] = {}
+    """Readable metadata columns by key."""
+    formats: ClassVar[Literal["required", "none"]] = "none"
+    """Whether the table needs ``'format' = '…'``."""
+    extra: ClassVar[str] = ""
+    """The pip extra that brings its library."""
+
+    def source(self, table: TableContext) -> Source:
+        """The table as a source; ``PlanError`` if it can only be written."""
+        from deras.core.errors import PlanError
+
+        raise PlanError(f"connector '{self.name}' cannot be read from", hint="Use it in INSERT INTO only.")
+
+    def sink(self, table: TableContext) -> Sink:
+        """The table as a sink; ``PlanError`` if it can only be read."""
+        from deras.core.errors import PlanError
+
+        raise PlanError(f"connector '{self.name}' cannot be written to", hint="Use it in FROM only.")
+
+
+class Decoder(abc.ABC):
+    """Bytes to columns for one table; keeps what it learned (key order) between blocks. One per thread."""
+
+    @abc.abstractmethod
+    def decode(self, block: Block) -> Decoded:
+        """All complete records of the block. Bad ones are rejected one by one with their position."""
+
+    def split(self, block: Block) -> int:
+        """End (exclusive, absolute in ``block.data``) of the last complete record: where a reader may cut. Default: after the last newline; -1 if none."""
+        data = block.data[block.start : block.end]
+        import numpy as np
+
+        at = np.flatnonzero(data[-65536:] == 10)
+        if len(at):
+            return block.end - min(len(data), 65536) + int(at[-1]) + 1
+        at = np.flatnonzero(data == 10)
+        return block.start + int(at[-1]) + 1 if len(at) else -1
+
+
+class Encoder(abc.ABC):
+    """Columns to bytes for one table."""
+
+    @abc.abstractmethod
+    def encode(self, delta: Delta) -> list[bytes] | bytes:
+        """The rows (weights are the caller's matter) as one chunk of bytes, each record ended as the format asks."""
+
+    def header(self) -> bytes:
+        """Bytes at the start of each file."""
+        return b""
+
+
+class Format(abc.ABC):
+    """How records lie in bytes, by the name in ``'format' = '…'``."""
+
+    name: ClassVar[str]
+    options: ClassVar[Sequence[Option]] = ()
+    """Options without the ``<name>.`` prefix."""
+    columnar: ClassVar[bool] = False
+    """True: read and written by whole files (parquet): see ``read_file`` and ``file_writer``."""
+    extension: ClassVar[str] = ""
+
+    def __init__(self, options: Options) -> None:
+        self.options_ = options
+
+    def decoder(self, schema: Schema, wanted: Sequence[int] | None = None, origin: str = "") -> Decoder:
+        """A decoder for the physical columns; ``wanted``: positions that anybody reads (others come as NULL columns)."""
+        raise NotImplementedError
+
+    def encoder(self, schema: Schema) -> Encoder:
+        """An encoder."""
+        raise NotImplementedError
