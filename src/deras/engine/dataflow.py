@@ -1,0 +1,107 @@
+"""A dataflow as plain data: what the SQL room makes of a statement and the runtime attaches to the running graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from deras.core.schema import Schema
+    from deras.engine.operator import Operator, SourceOperator
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSpec:
+    """A table to be read.
+
+    Args:
+        table: the table's name in the catalog.
+        connector: its connector's name.
+        options: the texts of its WITH clause (hints merged in).
+        schema: physical and metadata columns, in the order in which the source operator expects them.
+        wanted: positions in ``schema`` that anybody reads.
+        make: makes the source operator (computed columns, watermark).
+        name: stable name of the source operator's state.
+        rowtime: position in ``schema`` of the physical column that is (or feeds) the rowtime, if any.
+    """
+
+    table: str
+    connector: str
+    options: dict[str, str]
+    schema: Schema
+    wanted: tuple[int, ...]
+    make: Callable[[], SourceOperator]
+    name: str
+    rowtime: int | None = None
+    alignment: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NodeSpec:
+    """An operator to be added.
+
+    Args:
+        name: stable name: a hash of the normalised subplan plus the view's name.
+        make: makes the operator.
+        inputs: each an index into ``Dataflow.nodes`` (>= 0) or ``~i`` for ``Dataflow.sources[i]``.
+        label: for EXPLAIN, metrics and messages, e.g. ``GroupAggregate(sensor)``.
+    """
+
+    name: str
+    make: Callable[[], Operator]
+    inputs: tuple[int, ...]
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where the changes go.
+
+    Args:
+        kind: ``view`` (a materialised view), ``sink`` (a table), ``query`` (a caller that reads changes).
+        name: the view's or table's name.
+        connector: of a sink.
+        options: of a sink.
+        schema: the rows that arrive; ``schema.key`` is the upsert key.
+        upsert_key: positions of the query's own upsert key, or () if only the whole row identifies it.
+        comment: for views.
+    """
+
+    kind: Literal["view", "sink", "query"]
+    name: str
+    schema: Schema
+    connector: str = ""
+    options: dict[str, str] = field(default_factory=dict)
+    upsert_key: tuple[int, ...] = ()
+    comment: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Dataflow:
+    """One statement's operators.
+
+    Args:
+        sources: tables to read.
+        nodes: operators in topological order.
+        output: the node (or ``~source``) whose changes go to the target.
+        target: where to.
+        append_only: whether the output only inserts.
+        sql: the statement's text.
+        warnings: sentences for EXPLAIN and the log (state that grows for ever …).
+        views: materialised views that are read: their changes are inputs, as sources with connector ``view``.
+        deterministic: False with processing time or non-deterministic functions.
+        limit: rows after which a query target is complete, if the query ends in LIMIT.
+    """
+
+    sources: Sequence[SourceSpec]
+    nodes: Sequence[NodeSpec]
+    output: int
+    target: Target
+    append_only: bool
+    sql: str = ""
+    warnings: Sequence[str] = ()
+    views: Sequence[str] = ()
+    deterministic: bool = True
+    limit: int | None = None
+    explain: dict[str, Any] = field(default_factory=dict)
