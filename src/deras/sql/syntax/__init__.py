@@ -1,0 +1,1 @@
+"""Flink SQL text to syntax tree and back."""
