@@ -7,10 +7,11 @@ a format one file ``deras/formats/<name>.py`` with a class ``Format``; the regis
 from __future__ import annotations
 
 import abc
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 from deras.core.options import Option, Options
 from deras.core.schema import Schema
@@ -71,6 +72,10 @@ class Reader(abc.ABC):
         """The lowest event time (ms) still to come from this part, if it knows without decoding; else None."""
         return None
 
+    def idle(self) -> bool:
+        """Whether the part has given all it has at present and need not hold back the watermark of the others."""
+        return False
+
 
 class Source(abc.ABC):
     """A table that can be read."""
@@ -79,7 +84,9 @@ class Source(abc.ABC):
     bounded: bool = False
     """Whether every part ends by itself; asked after construction."""
     intake: ClassVar[bool] = False
-    """True: cannot be replayed, so the runtime puts the intake log between (HTTP, MQTT)."""
+    """True: cannot be replayed, so the runtime calls ``collect`` and reads its intake log instead of ``parts`` and ``open``."""
+    discovery: float | None = None
+    """Seconds after which ``parts`` may have grown and is worth asking again (a followed folder); None: never."""
 
     @abc.abstractmethod
     def parts(self) -> list[str]:
@@ -88,6 +95,28 @@ class Source(abc.ABC):
     @abc.abstractmethod
     def open(self, part: str, at: Offset | None) -> Reader:
         """Begin to read at an offset that an earlier run gave, or at the start."""
+
+    def collect(self, intake: Intake) -> None:
+        """Begin to append to the intake log (only where ``intake`` is True)."""
+        raise NotImplementedError
+
+    def close(self) -> None:  # noqa: B027 (optional)
+        """Stop collecting, free what readers share. Twice is fine."""
+
+
+class Intake(Protocol):
+    """Where a source that cannot be replayed puts its records before it says that it has them."""
+
+    def append(self, table: str, payload: bytes, count: int = 1) -> Future[int]:
+        """Log whole records, each ended as the table's format asks (JSON: a newline).
+
+        The future gives the sequence when they are durable, or raises ``ExternalError`` (no space, no permission).
+        """
+        ...
+
+    def backlog(self, table: str) -> int:
+        """Bytes of the table that nobody has read yet."""
+        ...
 
 
 class Writer(abc.ABC):
@@ -114,7 +143,7 @@ class Sink(abc.ABC):
 
     @abc.abstractmethod
     def open(self, schema: Schema, state: dict[str, Any] | None = None) -> Writer:
-        """Begin to write. ``schema.key``: the upsert key positions."""
+        """Begin to write. ``schema.key``: the upsert key positions. ``state``: the token of the checkpoint restored from."""
 
     def commit(self, token: dict[str, Any]) -> None:  # noqa: B027 (optional)
         """Make visible what ``prepare`` gave this token for. Idempotent: called again on recovery."""
@@ -177,6 +206,18 @@ class Encoder(abc.ABC):
         return b""
 
 
+class FileWriter(Protocol):
+    """A columnar file being written."""
+
+    def write(self, delta: Delta) -> None:
+        """Add rows."""
+        ...
+
+    def close(self) -> None:
+        """Write what is left (the footer too). The caller makes it durable."""
+        ...
+
+
 class Format(abc.ABC):
     """How records lie in bytes, by the name in ``'format' = '…'``."""
 
@@ -196,4 +237,14 @@ class Format(abc.ABC):
 
     def encoder(self, schema: Schema) -> Encoder:
         """An encoder."""
+        raise NotImplementedError
+
+    def read_file(
+        self, path: Path, schema: Schema, wanted: Sequence[int] | None = None, batch_rows: int = 65536
+    ) -> Iterator[Delta]:
+        """The rows of a whole file, where ``columnar``."""
+        raise NotImplementedError
+
+    def file_writer(self, path: Path, schema: Schema) -> FileWriter:
+        """A new file to write, where ``columnar``."""
         raise NotImplementedError
