@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
@@ -18,6 +17,8 @@ from deras.core.schema import Schema
 from deras.core.time import Clock, SystemClock, Tick
 
 if TYPE_CHECKING:
+    from concurrent.futures import Future
+
     from deras.core.delta import Delta
     from deras.core.records import Block, Decoded, Offset, Records
     from deras.core.types import SqlType
@@ -84,7 +85,7 @@ class Source(abc.ABC):
     bounded: bool = False
     """Whether every part ends by itself; asked after construction."""
     intake: ClassVar[bool] = False
-    """True: cannot be replayed, so the runtime calls ``collect`` and reads its intake log instead of ``parts`` and ``open``."""
+    """True: cannot be replayed, so the runtime calls ``collect`` and reads its intake log, not ``parts`` and ``open``."""
     discovery: float | None = None
     """Seconds after which ``parts`` may have grown and is worth asking again (a followed folder); None: never."""
 
@@ -143,7 +144,10 @@ class Sink(abc.ABC):
 
     @abc.abstractmethod
     def open(self, schema: Schema, state: dict[str, Any] | None = None) -> Writer:
-        """Begin to write. ``schema.key``: the upsert key positions. ``state``: the token of the checkpoint restored from."""
+        """Begin to write. ``schema.key``: the upsert key positions.
+
+        ``state``: the token of the checkpoint that is being restored.
+        """
 
     def commit(self, token: dict[str, Any]) -> None:  # noqa: B027 (optional)
         """Make visible what ``prepare`` gave this token for. Idempotent: called again on recovery."""
