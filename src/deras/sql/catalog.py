@@ -1,0 +1,282 @@
+"""The catalog: tables, views, materialized views and functions by name.
+
+It is rebuilt from the texts of its DDL statements in order (:meth:`Catalog.ddl`), so the project's manifest keeps texts, not pickles.
+Names are case-sensitive, as in Flink. One catalog and database exist (``default_catalog.default_database``); more are
+accepted as names and created by ``CREATE DATABASE``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from deras.core.errors import BindError, Span, did_you_mean
+from deras.core.schema import Schema
+
+if TYPE_CHECKING:
+    from deras.core.types import SqlType
+    from deras.sql.syntax.ast import Expr, Query
+
+CATALOG = "default_catalog"
+DATABASE = "default_database"
+
+Path = tuple[str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class TableColumn:
+    """One column of a table, in the order of its declaration.
+
+    Args:
+        name: the column's name.
+        type: its type.
+        expr: of a computed column, else None.
+        metadata_key: of a metadata column, else None.
+        virtual: a metadata column that is not written.
+        comment: the user's words.
+    """
+
+    name: str
+    type: SqlType
+    expr: Expr | None = None
+    metadata_key: str | None = None
+    virtual: bool = False
+    comment: str = ""
+
+    @property
+    def physical(self) -> bool:
+        """Whether the connector's format carries it."""
+        return self.expr is None and self.metadata_key is None
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogTable:
+    """A table over a connector.
+
+    Args:
+        name: the table's name.
+        schema: all columns with time attributes, in order; ``schema.key`` is the primary key.
+        columns: what each column is.
+        watermark: (column, expression) or None.
+        options: the texts of the WITH clause.
+        partition_keys: PARTITIONED BY.
+        comment: the user's words.
+        ddl: the statement's text.
+        text: the script that the expressions' spans refer to.
+        temporary: whether it ends with the session.
+    """
+
+    name: str
+    schema: Schema
+    columns: tuple[TableColumn, ...]
+    watermark: tuple[str, Expr] | None = None
+    options: dict[str, str] = field(default_factory=dict)
+    partition_keys: tuple[str, ...] = ()
+    comment: str = ""
+    ddl: str = ""
+    text: str = ""
+    temporary: bool = False
+
+    @property
+    def primary_key(self) -> tuple[int, ...]:
+        """Positions of the primary key, or ()."""
+        return self.schema.key
+
+    @property
+    def connector(self) -> str:
+        """The connector's name."""
+        return self.options.get("connector", "")
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogView:
+    """A named query, expanded where it is used."""
+
+    name: str
+    query: Query
+    schema: Schema
+    ddl: str = ""
+    text: str = ""
+    columns: tuple[str, ...] = ()
+    comment: str = ""
+    temporary: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class MaterializedView:
+    """A view kept up to date by the running job. ``schema.key`` is its key; ``append_only``: rows only ever come."""
+
+    name: str
+    schema: Schema
+    append_only: bool
+    ddl: str = ""
+    query: Query | None = None
+    text: str = ""
+    options: dict[str, str] = field(default_factory=dict)
+    comment: str = ""
+    temporary: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogFunction:
+    """A user's function. ``identifier`` is ``module.function``; ``udf`` is set once it is loaded or was registered."""
+
+    name: str
+    identifier: str = ""
+    udf: Any = None
+    ddl: str = ""
+    language: str = "PYTHON"
+    comment: str = ""
+    temporary: bool = False
+
+
+Relation = CatalogTable | CatalogView | MaterializedView
+_WHAT = {CatalogTable: "table", CatalogView: "view", MaterializedView: "materialized view"}
+
+
+class Catalog:
+    """All named objects of a project. Not thread-safe: the session guards it."""
+
+    def __init__(self) -> None:
+        self.catalogs: dict[str, set[str]] = {CATALOG: {DATABASE}}
+        self.current: tuple[str, str] = (CATALOG, DATABASE)
+        self._relations: dict[Path, Relation] = {}
+        self._functions: dict[str, CatalogFunction] = {}
+        self._order: list[str] = []
+        self._other_ddl: dict[str, str] = {}
+
+    # ---- names
+
+    def path(self, names: tuple[str, ...], span: Span | None = None) -> Path:
+        """The full path of a name; ``BindError`` if its catalog or database does not exist."""
+        if len(names) > 3:
+            raise BindError(f"a name has at most three parts, not {len(names)}", span=span)
+        catalog, database = self.current
+        if len(names) == 3:
+            catalog, database = names[0], names[1]
+        elif len(names) == 2:
+            database = names[0]
+        if catalog not in self.catalogs:
+            raise BindError(
+                f"there is no catalog '{catalog}'",
+                span=span,
+                hint=did_you_mean(catalog, self.catalogs) or "See SHOW CATALOGS.",
+            )
+        if database not in self.catalogs[catalog]:
+            known = self.catalogs[catalog]
+            raise BindError(
+                f"there is no database '{database}'",
+                span=span,
+                hint=did_you_mean(database, known) or "See SHOW DATABASES.",
+            )
+        return catalog, database, names[-1]
+
+    def relation(self, names: tuple[str, ...], span: Span | None = None) -> Relation:
+        """The table or view of a name; ``BindError`` with "did you mean" if there is none."""
+        found = self.find(names, span)
+        if found is None:
+            name = ".".join(names)
+            known = [r.name for r in self.relations()]
+            hint = did_you_mean(names[-1], known)
+            if not hint:
+                hint = (
+                    f"Known tables and views: {', '.join(sorted(known)[:12])}."
+                    if known
+                    else "Create it first with CREATE TABLE."
+                )
+            raise BindError(f"there is no table or view '{name}'", span=span, hint=hint)
+        return found
+
+    def find(self, names: tuple[str, ...], span: Span | None = None) -> Relation | None:
+        """The table or view of a name, or None."""
+        return self._relations.get(self.path(names, span))
+
+    def relations(self) -> Iterator[Relation]:
+        """All tables and views of the current database, in the order of their creation."""
+        for (catalog, database, _), r in self._relations.items():
+            if (catalog, database) == self.current:
+                yield r
+
+    def tables(self) -> list[CatalogTable]:
+        """All tables."""
+        return [r for r in self.relations() if isinstance(r, CatalogTable)]
+
+    def views(self) -> list[CatalogView]:
+        """All plain views."""
+        return [r for r in self.relations() if isinstance(r, CatalogView)]
+
+    def materialized_views(self) -> list[MaterializedView]:
+        """All materialized views."""
+        return [r for r in self.relations() if isinstance(r, MaterializedView)]
+
+    def functions(self) -> list[CatalogFunction]:
+        """All user functions."""
+        return list(self._functions.values())
+
+    def function(self, name: str) -> CatalogFunction | None:
+        """The user function of a name (case-insensitive, as Flink's), or None."""
+        return self._functions.get(name.lower())
+
+    # ---- changes
+
+    def add(
+        self, relation: Relation, names: tuple[str, ...] = (), *, replace: bool = False, span: Span | None = None
+    ) -> None:
+        """Add a table or view; ``BindError`` if the name is taken and not ``replace``."""
+        path = self.path(names or (relation.name,), span)
+        old = self._relations.get(path)
+        if old is not None and not replace:
+            what = _WHAT[type(old)]
+            raise BindError(
+                f"{what} '{path[2]}' exists already",
+                span=span,
+                hint="Drop it first, or write IF NOT EXISTS or OR REPLACE.",
+            )
+        self._relations[path] = relation
+
+    def remove(self, names: tuple[str, ...]) -> Relation | None:
+        """Remove a table or view; gives it, or None if there was none."""
+        return self._relations.pop(self.path(names), None)
+
+    def add_function(self, function: CatalogFunction, *, replace: bool = False, span: Span | None = None) -> None:
+        """Add a user function."""
+        key = function.name.lower()
+        if key in self._functions and not replace:
+            raise BindError(
+                f"function '{function.name}' exists already", span=span, hint="Drop it first, or write IF NOT EXISTS."
+            )
+        self._functions[key] = function
+
+    def remove_function(self, name: str) -> CatalogFunction | None:
+        """Remove a user function; gives it, or None."""
+        return self._functions.pop(name.lower(), None)
+
+    def ddl(self, *, temporary: bool = False) -> list[str]:
+        """The DDL texts that make this catalog again: functions, then tables and views in the order of creation."""
+        found = [f.ddl for f in self._functions.values() if f.ddl and (temporary or not f.temporary)]
+        found += [r.ddl for r in self._relations.values() if r.ddl and (temporary or not r.temporary)]
+        return found
+
+    def readers(self, name: str) -> list[str]:
+        """Names of views whose query names this object (for DROP)."""
+        from deras.sql.syntax.ast import TableArgument, TableRef
+
+        found = []
+        for r in self._relations.values():
+            query = None if isinstance(r, CatalogTable) else r.query
+            if query is None:
+                continue
+            for node in query.walk():
+                target = (
+                    node.name
+                    if isinstance(node, TableRef)
+                    else getattr(node, "source", None)
+                    if isinstance(node, TableArgument)
+                    else None
+                )
+                names = getattr(target, "names", None)
+                if names and names[-1] == name:
+                    found.append(r.name)
+                    break
+        return found

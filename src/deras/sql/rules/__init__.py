@@ -1,0 +1,1 @@
+"""Deras: sql, rules."""
