@@ -1,0 +1,87 @@
+"""Windows of time: which there are, which a row falls into, when they end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from deras.engine.kernels import time as kernels
+from deras.engine.zones import zone as zone_of
+
+if TYPE_CHECKING:
+    from deras.core.types import SqlType
+
+Words = npt.NDArray[np.int64]
+WindowKind = Literal["tumble", "hop", "cumulate"]
+
+_CODES: dict[str, int] = {"tumble": 0, "hop": 1, "cumulate": 2}
+
+
+@dataclass(frozen=True, slots=True)
+class Windows:
+    """A windowing of a time column. All times are ms; windows are aligned in wall time.
+
+    Args:
+        kind: ``tumble``, ``hop`` or ``cumulate``.
+        size: length of a window (of the longest one of cumulate).
+        slide: distance of hops, step of cumulate; 0 for tumble.
+        offset: shift of all windows.
+        zone: the session's zone for a TIMESTAMP_LTZ column, None for TIMESTAMP.
+
+    Raises:
+        ValueError: a size or slide that is not positive, or a cumulate size that its step does not divide.
+    """
+
+    kind: WindowKind
+    size: int
+    slide: int = 0
+    offset: int = 0
+    zone: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.kind not in _CODES:
+            raise ValueError(f"unknown window kind {self.kind!r}")
+        if self.size <= 0 or (self.kind != "tumble" and self.slide <= 0):
+            raise ValueError(f"the size and slide of a {self.kind} window must be positive")
+        if self.kind == "cumulate" and self.size % self.slide:
+            raise ValueError("the size of a cumulate window must be a multiple of its step")
+
+    @property
+    def code(self) -> int:
+        """The kind as kernels know it."""
+        return _CODES[self.kind]
+
+    def walls(self, words: Words, type_: SqlType) -> Words:
+        """Wall times in ms of a rowtime column's words."""
+        return zone_of(self.zone).wall(np.ascontiguousarray(words), type_.words_per_ms)
+
+    def fire_at(self, ends: Words) -> Words:
+        """The watermark (ms) from which each window with this wall-time end fires: its last ms, as an instant."""
+        last = np.ascontiguousarray(ends) - 1
+        return last if self.zone is None else zone_of(self.zone).instant(last)
+
+    def last_end(self, walls: Words) -> tuple[Words, int]:
+        """The end of the last window of each row, and the number of all (row, window) pairs."""
+        last = np.empty(len(walls), np.int64)
+        total = kernels.count_windows(walls, self.code, self.size, self.slide, self.offset, last)
+        return last, int(total)
+
+    def assign(self, walls: Words) -> tuple[Words, Words, Words]:
+        """All (row, window start, window end) triples: rows in order, a row's windows by end."""
+        _, total = self.last_end(walls)
+        rows, starts, ends = np.empty(total, np.int64), np.empty(total, np.int64), np.empty(total, np.int64)
+        kernels.assign_windows(walls, self.code, self.size, self.slide, self.offset, rows, starts, ends)
+        return rows, starts, ends
+
+    def start_of(self, ends: Words) -> Words:
+        """The starts of the windows with these ends."""
+        if self.kind == "cumulate":
+            return (ends - self.slide - self.offset) // self.size * self.size + self.offset
+        return ends - self.size
+
+    def __str__(self) -> str:
+        slide = f"{self.slide} ms, " if self.kind != "tumble" else ""
+        return f"{self.kind.upper()}({slide}{self.size} ms)"
