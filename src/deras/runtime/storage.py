@@ -1,0 +1,153 @@
+"""Files that must survive: atomic replacement, checksummed frames, and what to tell a person when the disk refuses."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import struct
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from deras.core.errors import CorruptError, DerasError, ExternalError
+
+Chunk = tuple[str, str, Any]
+"""Kind, name, bytes-like: how an operator's state travels (see ``State.freeze``)."""
+
+MAGIC = b"DERASCK1"
+_FRAME = struct.Struct("<4sHHQI")  # "CHNK", bytes of kind, bytes of name, bytes of payload, crc32 of payload
+_TAG = b"CHNK"
+
+
+def disk_error(e: OSError, doing: str) -> DerasError:
+    """One sentence for an ``OSError``: what was tried, what the system said, what to do.
+
+    Args:
+        e: what the system raised.
+        doing: the act, e.g. ``write the checkpoint to 'data/checkpoints'``.
+    """
+    said = (e.strerror or str(e)).lower()
+    if e.errno in (errno.ENOSPC, errno.EDQUOT):
+        return ExternalError(f"cannot {doing}: {said}", hint="Free some space on this disk; it is tried again.")
+    if e.errno == errno.EROFS:
+        return ExternalError(f"cannot {doing}: {said}", hint="Choose a folder that can be written.", retry="never")
+    if e.errno in (errno.EACCES, errno.EPERM):
+        hint = "Change the owner or the mode of the folder, or choose another one."
+        return ExternalError(f"cannot {doing}: {said}", hint=hint, retry="never")
+    return ExternalError(f"cannot {doing}: {said}")
+
+
+def sync_folder(folder: Path) -> None:
+    """Make names in a folder durable (a rename is not, before this)."""
+    fd = os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+    try:
+        os.fsync(fd)
+    except OSError as e:  # some network file systems have no fsync for folders
+        if e.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(fd)
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Replace a file as a whole: after a crash there is the old or the new one, never a part."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        with temporary.open("wb") as f:
+            f.write(data)
+            f.flush()
+            os.fsync(f.fileno())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def write_json(path: Path, body: dict[str, Any]) -> None:
+    """A JSON object with a checksum of itself, written as a whole."""
+    text = json.dumps(body, separators=(",", ":"), sort_keys=True)
+    write_atomic(path, f'{{"crc32":{zlib.crc32(text.encode())},"body":\n{text}\n}}\n'.encode())
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """What :func:`write_json` wrote; ``CorruptError`` naming the file where it does not hold."""
+    try:
+        raw = path.read_bytes()
+    except OSError as e:
+        raise disk_error(e, f"read '{path}'") from None
+    try:
+        outer = json.loads(raw)
+        body = raw.split(b"\n", 2)[1]
+        good = outer["crc32"] == zlib.crc32(body)
+        found: dict[str, Any] = outer["body"]
+    except (ValueError, KeyError, IndexError, TypeError):
+        good, found = False, {}
+    if not good:
+        raise CorruptError(f"'{path}' is damaged", detail="Its text does not match its checksum.")
+    return found
+
+
+class ChunkFile:
+    """State chunks in one file: magic, then frames, each with its own checksum. Written once, in order."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.size = len(MAGIC)
+        self._file: BinaryIO = path.open("wb")
+        self._file.write(MAGIC)
+
+    def add(self, chunks: Iterable[Chunk]) -> tuple[int, int, int]:
+        """Append chunks; gives (offset, bytes, number of chunks) of the run."""
+        start, n = self.size, 0
+        for kind, name, payload in chunks:
+            view = memoryview(payload).cast("B")
+            k, m = kind.encode(), name.encode()
+            self._file.write(_FRAME.pack(_TAG, len(k), len(m), view.nbytes, zlib.crc32(view)) + k + m)
+            self._file.write(view)
+            self.size += _FRAME.size + len(k) + len(m) + view.nbytes
+            n += 1
+        return start, self.size - start, n
+
+    def close(self) -> None:
+        """Make it durable (its name too)."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+        sync_folder(self.path.parent)
+
+    def abandon(self) -> None:
+        """Take the unfinished file away."""
+        try:
+            self._file.close()
+        except OSError:
+            pass  # the unwritten rest does not fit either: the file goes anyway
+        self.path.unlink(missing_ok=True)
+
+
+def read_chunks(path: Path, offset: int, length: int) -> Iterator[Chunk]:
+    """The chunks of one run; ``CorruptError`` naming file and byte at the first that does not match."""
+    try:
+        with path.open("rb") as f:
+            if f.read(len(MAGIC)) != MAGIC:
+                raise CorruptError(f"'{path}' is damaged", detail="It does not begin as a file of this kind.")
+            f.seek(offset)
+            at, end = offset, offset + length
+            while at < end:
+                head = f.read(_FRAME.size)
+                if len(head) < _FRAME.size:
+                    raise CorruptError(f"'{path}' is damaged", detail=f"It ends at byte {at + len(head)}.")
+                tag, k, m, n, crc = _FRAME.unpack(head)
+                if tag != _TAG or at + _FRAME.size + k + m + n > end:
+                    raise CorruptError(f"'{path}' is damaged", detail=f"There is no record at byte {at}.")
+                names = f.read(k + m)
+                payload = f.read(n)
+                if len(payload) != n or zlib.crc32(payload) != crc:
+                    detail = f"The checksum of the record at byte {at} does not match."
+                    raise CorruptError(f"'{path}' is damaged", detail=detail)
+                at += _FRAME.size + k + m + n
+                yield names[:k].decode(), names[k:].decode(), payload
+    except OSError as e:
+        raise disk_error(e, f"read '{path}'") from None
