@@ -1,0 +1,1 @@
+"""Factory: predictive maintenance. Live sensors, learned normality, anomalies when they happen."""
