@@ -1,0 +1,285 @@
+"""Exact interning of key tuples to dense ids, each id with a row of 64-bit cells."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from deras.engine.kernels import index as k
+from deras.engine.state.arena import Arena
+from deras.engine.state.keys import KeyShape, column_of_words
+from deras.engine.state.memory import Reserve
+
+if TYPE_CHECKING:
+    from deras.core.types import SqlType
+    from deras.core.column import Column
+    from collections.abc import Sequence
+
+Ids = npt.NDArray[np.int64]
+
+_DENSE = 9  # log2 of slots a group, up to which all groups lie side by side and grow together
+_AREA = 1 << 16  # first slot of the groups' own regions
+_STRIDE = (1 << 22) + 72  # between regions; not a power of two, so that equal places do not share cache sets
+_ROWS = 1 << 27
+_FIRST = 3
+
+
+@dataclass(slots=True)
+class IndexFrozen:
+    """What changed in an index: the rows as they are now, and keys that went. Immutable."""
+
+    types: tuple[SqlType, ...]
+    columns: list[Column]
+    cells: npt.NDArray[np.int64]
+    deleted: list[list[Column]]
+    deleted_rows: list[int]
+    shape: KeyShape
+    full: bool
+
+
+class Index:
+    """Key tuples to dense ids.
+
+    Keys are equal when their bits are (-0.0 is not 0.0) or both are NULL. An id is valid until released, then reused.
+
+    Kernels address a key's cells as ``tab[id, cell0 + i]``; ``tab`` is int64[reserved, width] C-contiguous at one address
+    (never copy or sum it as a whole: most of it is untouched). A DOUBLE cell is its bit pattern. ``flags`` is uint8 by id:
+    a kernel that writes cells outside of a ``lookup`` sets ``flags[id] |= TOUCHED`` (1) or the caller calls :meth:`touch`.
+    Take ``tab`` and ``flags`` anew in each step.
+
+    Args:
+        types: of the key columns; none for one global key.
+        cells: 64-bit words a key.
+        init: their first values (zeros).
+        saved: False for an index that is derived from other state: it is neither frozen nor restored.
+    """
+
+    def __init__(self, types: Sequence[SqlType], cells: int, init: Sequence[int] = (), *, saved: bool = True) -> None:
+        self.shape = KeyShape(types)
+        self.types = tuple(types)
+        self.cell0 = self.shape.width
+        self.n_cells = cells
+        self.saved = saved
+        self._init = np.array(list(init) or [0] * cells, np.int64)
+        if len(self._init) != cells:
+            raise ValueError("init must have one word per cell")
+        self._tab = Reserve(_ROWS, max(1, self.cell0 + cells), np.int64)
+        self._flags = Reserve(_ROWS, 0, np.uint8)
+        self._free = Reserve(_ROWS, 0, np.int32)
+        self._slots = Reserve(_AREA + k.GROUPS * _STRIDE, 0, np.uint64)
+        self._arena = Arena()
+        self._meta = np.zeros(8, np.int64)
+        self._meta[3] = min(self._tab.rows, self._flags.rows, self._free.rows)
+        self._groups = np.zeros((k.GROUPS, 4), np.int64)
+        self._groups[:, 0] = np.arange(k.GROUPS) << _FIRST
+        self._groups[:, 1] = _FIRST
+        self._scratch = np.zeros(k.GROUPS << _FIRST, np.uint64)
+        # Thresholds differ between groups, so that equally full groups do not all grow in the same step.
+        self._share = 0.5 + 0.22 * ((np.arange(k.GROUPS) * 53) % k.GROUPS) / k.GROUPS
+        self._limits(range(k.GROUPS))
+        self._deleted: list[list[Column]] = []
+        self._deleted_rows: list[int] = []
+
+    # ---- looking up
+
+    @property
+    def tab(self) -> npt.NDArray[np.int64]:
+        """int64[reserved, width]: key words, then cells, by id."""
+        return self._tab.array  # type: ignore[no-any-return]
+
+    @property
+    def cells(self) -> npt.NDArray[np.int64]:
+        """int64[reserved, n_cells]: a strided view of the cells, by id."""
+        return self._tab.array[:, self.cell0 : self.cell0 + self.n_cells]  # type: ignore[no-any-return]
+
+    @property
+    def flags(self) -> npt.NDArray[np.uint8]:
+        """uint8[reserved]: flags by id."""
+        return self._flags.array  # type: ignore[no-any-return]
+
+    @property
+    def used(self) -> int:
+        """One more than the greatest id ever given."""
+        return int(self._meta[0])
+
+    def __len__(self) -> int:
+        """The number of live keys."""
+        return int(self._meta[2])
+
+    def lookup(
+        self,
+        columns: Sequence[Column],
+        rows: npt.NDArray[np.int64] | None = None,
+        insert: bool = True,
+        *,
+        length: int | None = None,
+        touch: bool | None = None,
+    ) -> Ids:
+        """The id of each row's key.
+
+        Args:
+            columns: the key columns, of the index's layouts.
+            rows: positions to look up (default: all, in order).
+            insert: give new keys an id, with cells as ``init``; else they get -1.
+            length: the number of rows, needed only when there are no columns.
+            touch: mark the ids as changed for the next freeze (default: as ``insert``).
+
+        Returns:
+            int64[n].
+        """
+        if rows is not None:
+            columns = [c.take(rows) for c in columns]
+        n = len(columns[0]) if columns else (length if length is not None else len(rows) if rows is not None else 0)
+        ids = np.empty(n, np.int64)
+        if n == 0:
+            return ids
+        keys, hashes = self.shape.pack(columns, n)
+        start = 0
+        arena = self._arena
+        mark = (insert if touch is None else touch) and self.saved
+        while True:
+            start = k.probe(
+                keys, hashes, start, self.shape.width, self.shape.kinds, self._tab.array, self._slots.array, self._groups,
+                self._free.array, self._meta, self._flags.array, self._init, ids, insert, mark,
+                arena.bases, arena.chunk, arena.fill, arena.held,
+            )  # fmt: skip
+            reason = int(self._meta[4])
+            if start >= n:
+                return ids
+            if reason == k.STOP_SLOTS:
+                self._grow(int(self._meta[5]))
+            elif reason == k.STOP_ROWS:
+                self._more_rows()
+            else:
+                arena.open(int(self._meta[5]))
+
+    def _limits(self, groups: Any) -> None:
+        for g in groups:
+            self._groups[g, 3] = max(1, int((1 << int(self._groups[g, 1])) * self._share[g]))
+
+    def _grow(self, group: int) -> None:
+        bits = int(self._groups[group, 1]) + 1
+        slots = self._slots
+        if bits <= _DENSE:
+            if len(self._scratch) < k.GROUPS << bits:
+                self._scratch = np.zeros(k.GROUPS << bits, np.uint64)
+            k.regrow(slots.array, self._groups, 0, k.GROUPS, 0, 1 << bits, bits, self._scratch)
+            self._limits(range(k.GROUPS))
+            return
+        base = _AREA + group * _STRIDE
+        if slots.rows < _AREA + k.GROUPS * _STRIDE:
+            slots.need(_AREA + k.GROUPS * _STRIDE)
+        if len(self._scratch) < 1 << (bits - 1):
+            self._scratch = np.zeros(1 << (bits - 1), np.uint64)
+        k.regrow(slots.array, self._groups, group, group + 1, base, 0, bits, self._scratch)
+        self._limits([group])
+
+    def _more_rows(self) -> None:
+        rows = int(self._meta[3]) * 2
+        for reserve in (self._tab, self._flags, self._free):
+            reserve.need(rows)
+        self._meta[3] = min(self._tab.rows, self._flags.rows, self._free.rows)
+
+    # ---- ids
+
+    def touch(self, ids: Ids) -> None:
+        """Their cells changed: the next freeze saves them."""
+        if self.saved:
+            k.mark(np.ascontiguousarray(ids, np.int64), self._flags.array, k.TOUCHED)
+
+    def release(self, ids: Ids) -> None:
+        """The keys go, their ids may be given to others. Ids that are not in use are passed over."""
+        ids = np.ascontiguousarray(ids, np.int64)
+        if not len(ids):
+            return
+        if self.saved:
+            state = self._flags.array[ids]
+            known = ids[(state & (k.ALIVE | k.SAVED)) == (k.ALIVE | k.SAVED)]
+            if len(known):
+                known = np.unique(known)
+                self._deleted.append(self.key_columns(known))
+                self._deleted_rows.append(len(known))
+        arena = self._arena
+        arena.dead += k.release(
+            ids, self.shape.width, self.shape.kinds, self.shape.columns, self._tab.array, self._slots.array,
+            self._groups, self._free.array, self._meta, self._flags.array, arena.bases, arena.held,
+        )  # fmt: skip
+        if arena.dead:
+            arena.tidy(self._clean)
+
+    def _clean(self, number: int) -> None:
+        arena = self._arena
+        k.clean(
+            number, arena.used[number], self._tab.array, self._flags.array,
+            arena.bases, arena.chunk, arena.fill, arena.held,
+        )  # fmt: skip
+
+    def ids(self) -> Ids:
+        """All live ids, ascending."""
+        out = np.empty(len(self), np.int64)
+        m = k.flagged(self._flags.array, self.used, 0, out)
+        return out[:m]
+
+    def key_columns(self, ids: Ids) -> list[Column]:
+        """The key values of ids, as columns that stay valid whatever happens to the index."""
+        ids = np.ascontiguousarray(ids, np.int64)
+        out = []
+        for i, t in enumerate(self.types):
+            kind, j, mask = self.shape.columns[i].tolist()
+            words = np.empty((len(ids), 1 if kind == 0 else 2), np.int64)
+            valid = np.empty(len(ids), np.uint8)
+            k.take_words(ids, self._tab.array, j, mask, i % 64, words, valid)
+            buffers: list[Any] = []
+            if kind == 2:
+                local = np.full(len(self._arena.chunks), -1, np.int64)
+                used = np.empty(len(self._arena.chunks), np.int64)
+                m = k.localise(words.view(np.uint64), local, used)
+                buffers = [self._arena.chunks[c] for c in used[:m].tolist()]
+            out.append(column_of_words(t, words, valid if mask >= 0 else None, buffers))
+        return out
+
+    # ---- checkpoints
+
+    def freeze(self, full: bool = False) -> IndexFrozen:
+        """What changed since the last freeze (or everything), copied."""
+        flags = self._flags.array
+        bits = 0 if full else k.TOUCHED
+        ids = np.empty(k.count_flagged(flags, self.used, bits), np.int64)
+        k.flagged(flags, self.used, bits, ids)
+        frozen = IndexFrozen(
+            self.types,
+            self.key_columns(ids),
+            self._tab.array[ids, self.cell0 : self.cell0 + self.n_cells],
+            self._deleted if not full else [],
+            self._deleted_rows if not full else [],
+            self.shape,
+            full,
+        )
+        if not full:
+            k.saved(flags, ids)
+            self._deleted = []
+            self._deleted_rows = []
+        return frozen
+
+    def put(self, columns: Sequence[Column], cells: npt.NDArray[np.int64]) -> None:
+        """Set keys and their cells as a checkpoint has them."""
+        ids = self.lookup(columns, length=len(cells), touch=False)
+        if self.n_cells:
+            self._tab.array[ids, self.cell0 : self.cell0 + self.n_cells] = cells
+        k.saved(self._flags.array, ids)
+
+    def forget(self, columns: Sequence[Column], length: int) -> None:
+        """Take keys out as a checkpoint's increment says."""
+        ids = self.lookup(columns, insert=False, length=length)
+        saved, self.saved = self.saved, False
+        self.release(ids[ids >= 0])
+        self.saved = saved
+
+    @property
+    def bytes(self) -> int:
+        """Memory in use, about."""
+        slots = int((1 << self._groups[:, 1]).sum()) * 8
+        return self.used * (self._tab.array.shape[1] * 8 + 1) + slots + self._arena.bytes

@@ -1,0 +1,71 @@
+"""Memory that stays at one address while it grows: a large virtual reservation, paid for only where it is touched."""
+
+from __future__ import annotations
+
+import contextlib
+import mmap
+import sys
+from typing import Any
+
+import numpy as np
+
+# Python names this flag only since 3.13.
+_NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000 if sys.platform == "linux" else 0)
+_HUGE = 2 << 20
+
+
+def _map(size: int) -> Any:
+    if not hasattr(mmap, "MAP_ANONYMOUS"):
+        return None
+    try:
+        made = mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | _NORESERVE)
+    except (OSError, ValueError, OverflowError):
+        return None
+    # Random probes into large tables are bound by the TLB. The first pages stay small, so small state costs little.
+    if size > 2 * _HUGE and hasattr(mmap, "MADV_HUGEPAGE"):
+        with contextlib.suppress(OSError):
+            made.madvise(mmap.MADV_HUGEPAGE, _HUGE, size - _HUGE)
+    return made
+
+
+class Reserve:
+    """Zeroed rows at one address.
+
+    ``array`` has all reserved rows, most of them never touched: address it by row, never as a whole.
+
+    Args:
+        rows: wanted reservation; less is taken where the system gives less (then :meth:`need` moves the array).
+        width: elements a row, or 0 for a one-dimensional array.
+        dtype: of the elements.
+    """
+
+    __slots__ = ("_map", "array", "dtype", "rows", "width")
+
+    def __init__(self, rows: int, width: int, dtype: Any) -> None:
+        self.dtype = np.dtype(dtype)
+        self.width = width
+        self.rows = 0
+        while True:
+            self._map = _map(max(mmap.PAGESIZE, rows * max(width, 1) * self.dtype.itemsize))
+            if self._map is not None or rows <= 4096:
+                break
+            rows >>= 1
+        self.array: Any = self._make(rows)
+        self.rows = rows
+
+    def _make(self, rows: int) -> Any:
+        n = rows * max(self.width, 1)
+        flat = np.zeros(n, self.dtype) if self._map is None else np.frombuffer(self._map, self.dtype, n)
+        return flat.reshape(rows, self.width) if self.width else flat
+
+    def need(self, rows: int) -> bool:
+        """Have at least so many rows; True if the array moved (only beyond the reservation)."""
+        if rows <= self.rows:
+            return False
+        old, had = self.array, self.rows
+        while self.rows < rows:
+            self.rows *= 2
+        self._map = _map(self.rows * max(self.width, 1) * self.dtype.itemsize)
+        self.array = self._make(self.rows)
+        self.array[:had] = old
+        return True
