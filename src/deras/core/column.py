@@ -114,7 +114,7 @@ class Column:
 
     @classmethod
     def nulls(cls, type_: SqlType, n: int) -> Column:
-        """n NULLs."""
+        """N NULLs."""
         return cls.of_series(type_, pl.Series("", [], dtype=polars_type(type_)).extend_constant(None, n))
 
     # ---- reading

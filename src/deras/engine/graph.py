@@ -60,9 +60,7 @@ class Graph:
 
     # ---- shape
 
-    def add(
-        self, operator: Operator, inputs: Sequence[int] = (), *, name: str, state: State, label: str = ""
-    ) -> int:
+    def add(self, operator: Operator, inputs: Sequence[int] = (), *, name: str, state: State, label: str = "") -> int:
         """Add an operator that reads the given nodes; its state is opened. Gives the node's id."""
         i = self._next
         self._next += 1
