@@ -47,6 +47,8 @@ class StepResult:
     deltas: dict[int, Delta]
     dropped: list[Rejected]
     fired: bool = False
+    droppers: list[int] = field(default_factory=list)
+    """Ids of the nodes that gave ``dropped``, one for each."""
 
 
 class Graph:
@@ -105,6 +107,7 @@ class Graph:
         self.steps += 1
         deltas: dict[int, Delta] = {}
         dropped: list[Rejected] = []
+        droppers: list[int] = []
         fired = False
         for node in self.nodes.values():  # ids grow along edges, and a dict keeps insertion order
             operator = node.operator
@@ -120,7 +123,9 @@ class Graph:
                 got = [deltas.get(p) for p in node.inputs]
                 high = max(node.low, self._meet(node.inputs))
                 if high == node.low and all(d is None for d in got):
-                    continue
+                    due = operator.wake()
+                    if due is None or due > now:
+                        continue
                 tick = Tick(epoch, now, node.low, high, self.steps)
                 node.rows_in += sum(d.length for d in got if d is not None)
                 out = operator.step(got, tick)
@@ -133,7 +138,13 @@ class Graph:
             for r in out.dropped:
                 node.dropped += len(r)
                 dropped.append(r)
-        return StepResult(deltas, dropped, fired)
+                droppers.append(node.id)
+        return StepResult(deltas, dropped, fired, droppers)
+
+    def wake(self) -> int | None:
+        """The least processing time (ms) at which an operator wants a step without input, or None."""
+        times = [t for n in self.nodes.values() if (t := n.operator.wake()) is not None]
+        return min(times, default=None)
 
     @property
     def ended(self) -> bool:

@@ -73,12 +73,16 @@ class Operator(abc.ABC):
     def step(self, deltas: Sequence[Delta | None], tick: Tick) -> Out:
         """Take one delta per input (None: nothing came) and the tick; give the changes.
 
-        Called when there is input or ``tick.high > tick.low``. What can fail runs before keyed state is touched.
+        Called when there is input, when ``tick.high > tick.low``, or when ``wake`` is due. What can fail runs before keyed state is touched.
         """
 
     def hold(self, high: int) -> int:
         """The watermark of the output when the input's is ``high``."""
         return high
+
+    def wake(self) -> int | None:
+        """The processing time (ms) at which it wants a step even if nothing came, or None."""
+        return None
 
     def explain(self) -> dict[str, Any]:
         """Facts for EXPLAIN: name, parameters, the state that is kept and whether it is bounded."""
