@@ -29,6 +29,11 @@ _32 = np.uint64(32)
 _29 = np.uint64(29)
 _LOW = np.uint64(0xFFFFFFFF)
 
+# Columns made of Arrow memory may not be written to, and say so.
+_WORDS = "Array(int64, 1, 'C', readonly=True)"
+_VALID = "Array(uint8, 1, 'C', readonly=True)"
+_VIEWS = "Array(uint64, 2, 'C', readonly=True)"
+
 
 @kernel("int64(uint8[::1], int64, int64)")
 def count_lines(data: Any, start: Any, end: Any) -> Any:
@@ -46,7 +51,7 @@ def count_lines(data: Any, start: Any, end: Any) -> Any:
     return total
 
 
-@kernel("void(uint64[::1], int64[::1])")
+@kernel(f"void(uint64[::1], {_WORDS})")
 def mix_words(hashes: Any, words: Any) -> None:
     """Take one word of each row into its hash."""
     for i in range(len(hashes)):
@@ -54,7 +59,7 @@ def mix_words(hashes: Any, words: Any) -> None:
         hashes[i] = x ^ (x >> _32)
 
 
-@kernel("void(uint64[::1], int64[::1], uint8[::1])")
+@kernel(f"void(uint64[::1], {_WORDS}, {_VALID})")
 def mix_words_valid(hashes: Any, words: Any, valid: Any) -> None:
     """Take one word of each row into its hash; NULLs have a word of their own."""
     for i in range(len(hashes)):
@@ -63,7 +68,7 @@ def mix_words_valid(hashes: Any, words: Any, valid: Any) -> None:
         hashes[i] = x ^ (x >> _32)
 
 
-@kernel("void(uint64[::1], uint64[:, ::1], int64[::1], uint8[::1])")
+@kernel(f"void(uint64[::1], {_VIEWS}, {_WORDS}, {_VALID})")
 def mix_views(hashes: Any, views: Any, bases: Any, valid: Any) -> None:
     """Take the bytes of each row's text into its hash (``valid`` empty: no NULLs)."""
     nulls = len(valid) > 0
@@ -104,7 +109,7 @@ def mix_views(hashes: Any, views: Any, bases: Any, valid: Any) -> None:
         hashes[i] = x ^ (x >> _32)
 
 
-@kernel("uint64(uint64[::1], int64[::1])")
+@kernel(f"uint64(uint64[::1], {_WORDS})")
 def total_hash(hashes: Any, weights: Any) -> Any:
     """Sum of weight times final hash (``weights`` empty: all 1), mod 2^64."""
     total = np.uint64(0)
