@@ -6,7 +6,7 @@ long as a column that points into it.
 
 from __future__ import annotations
 
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -78,16 +78,17 @@ class Arena:
             if chunk is None or number == current:
                 continue
             if self.held[number] == 0:
-                self._forget(number)
+                self.forget(number)
             elif self.held[number] < share * len(chunk):
                 worst, share = number, float(self.held[number]) / len(chunk)
         if worst >= 0:
             if self.held[worst] > self.fill[2] - self.fill[1]:
                 self.open(int(self.held[worst]))
             move(worst)
-            self._forget(worst)
+            self.forget(worst)
 
-    def _forget(self, number: int) -> None:
+    def forget(self, number: int) -> None:
+        """The chunk's text is dead; columns that point into it keep it."""
         self.chunks[number] = None
         self.bases[number] = 0
         self.used[number] = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import struct
 import zlib
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -50,7 +50,7 @@ def pack(header: dict[str, Any], arrays: dict[str, Any]) -> bytearray:
     out = bytearray(_HEAD.size)
     out += text
     for a in parts:
-        out += memoryview(a).cast("B") if a.size else b""
+        out += memoryview(a.reshape(-1).view(np.uint8)) if a.size else b""
         out += bytes(-len(out) % 8)
     _HEAD.pack_into(out, 0, MAGIC, zlib.crc32(memoryview(out)[12:]), len(text))
     # The checksum covers the header's length too, which is written only now.

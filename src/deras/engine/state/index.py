@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,9 +14,10 @@ from deras.engine.state.keys import KeyShape, column_of_words
 from deras.engine.state.memory import Reserve
 
 if TYPE_CHECKING:
-    from deras.core.types import SqlType
-    from deras.core.column import Column
     from collections.abc import Sequence
+
+    from deras.core.column import Column
+    from deras.core.types import SqlType
 
 Ids = npt.NDArray[np.int64]
 
@@ -282,4 +283,4 @@ class Index:
     def bytes(self) -> int:
         """Memory in use, about."""
         slots = int((1 << self._groups[:, 1]).sum()) * 8
-        return self.used * (self._tab.array.shape[1] * 8 + 1) + slots + self._arena.bytes
+        return int(self.used * (self._tab.array.shape[1] * 8 + 1) + slots + self._arena.bytes)
