@@ -1,0 +1,704 @@
+"""The JSON decode kernel: records to columns in one pass, driven by the schema.
+
+Three ideas make it fast: the key that followed the last key in the record before is expected again and compared eight bytes
+at a time; the end of a string is searched 32 bytes at a time; strings are not copied but pointed to. What it does not
+understand (or what is wrong) it leaves to the exact path, record by record: it never guesses. It never reads past ``PAD`` bytes
+after the end and never loops without a bound.
+
+The arrays are explained at :class:`deras.formats._json_decoder.JsonDecoder`, which owns them.
+"""
+
+# mypy: disable-error-code="no-untyped-def,untyped-decorator"
+
+from __future__ import annotations
+
+import numpy as np
+
+from deras.core.jit import helper, kernel, load32, load64, match2, population, string_stops, trailing_zeros
+from deras.formats._text_kernel import (
+    U,
+    read_clock,
+    read_date,
+    read_fraction,
+    read_number,
+    to_double,
+    to_scaled,
+    utf8_length,
+    view_head,
+    view_tail,
+)
+
+# Kinds of value (params[key, KIND]).
+SKIP, BOOLEAN, INTEGER, DOUBLE, FLOAT, DECIMAL, WIDE_DECIMAL, TEXT, DATE, TIME, TIMESTAMP, RAW, BINARY = range(13)
+
+# Columns of ``params``.
+KIND, SLOT, A, B, C, NOT_NULL = range(6)
+
+# Places in ``state``.
+AT, ROW, END, SIDE, ODD, KEYS, KEY_BYTES, WANTED, FAIL_MISSING, CAPACITY, SIDE_BUFFER, SPANS, STAMP = range(13)
+
+# Answers of :func:`decode`.
+DONE, MORE_SIDE, MORE_ODD = range(3)
+
+MAX_KEY = 128
+"""Longer keys, and keys beyond the table's room, are looked up each time but never expected."""
+
+MAX_DEPTH = 64
+
+_NULL = np.uint32(int.from_bytes(b"null", "little"))
+_TRUE = np.uint32(int.from_bytes(b"true", "little"))
+_ALSE = np.uint32(int.from_bytes(b"alse", "little"))
+_HASH_A = U(0x9E3779B97F4A7C15)
+_HASH_B = U(0xC2B2AE3D27D4EB4F)
+
+
+@kernel("int64(uint8[::1], int64, int64)")
+def count_lines(data, start, end):
+    """Number of lines in data[start:end], the last one counted even if it lacks its end."""
+    n = 0
+    i = start
+    while i + 32 <= end:
+        n += population(U(match2(data, i, np.uint8(10), np.uint8(10))))
+        i += 32
+    while i < end:
+        n += data[i] == 10
+        i += 1
+    return n + (end > start and data[end - 1] != 10)
+
+
+@helper
+def _blank(data, i, end, feed):
+    """The next place that holds no white space; ``feed``: a line feed counts as such."""
+    while data[i] <= 32 and i < end and (data[i] == 32 or data[i] == 9 or data[i] == 13 or (feed and data[i] == 10)):
+        i += 1
+    return i
+
+
+@helper
+def _hex4(data, i):
+    """The number of four hexadecimal digits, or -1."""
+    x = 0
+    for k in range(4):
+        c = np.int64(data[i + k])
+        if 48 <= c <= 57:
+            x = x * 16 + c - 48
+        elif 97 <= c | 32 <= 102:
+            x = x * 16 + (c | 32) - 87
+        else:
+            return -1
+    return x
+
+
+@helper
+def _escape_length(data, i):
+    """Length of the escape at i (a backslash): 2, 6, or 12 for a surrogate pair; 0 if it is wrong."""
+    c = data[i + 1]
+    if c == 117:
+        x = _hex4(data, i + 2)
+        if x < 0 or 0xDC00 <= x <= 0xDFFF:
+            return 0
+        if x < 0xD800 or x > 0xDFFF:
+            return 6
+        if data[i + 6] != 92 or data[i + 7] != 117:
+            return 0
+        y = _hex4(data, i + 8)
+        return 12 if 0xDC00 <= y <= 0xDFFF else 0
+    if c == 34 or c == 92 or c == 47 or c == 98 or c == 102 or c == 110 or c == 114 or c == 116:
+        return 2
+    return 0
+
+
+@helper
+def _string(data, i, end):
+    """The closing quote of a string whose first byte is at i, all of it checked.
+
+    Returns:
+        (place of the quote or -1, whether there are escapes).
+    """
+    escaped = False
+    while i < end:
+        m = string_stops(data, i)
+        if m == 0:
+            i += 32
+            continue
+        i += trailing_zeros(m)
+        c = data[i]
+        if c == 34:
+            return (i if i < end else -1), escaped
+        n = 0
+        if c >= 128:
+            n = utf8_length(data, i)
+        elif c == 92:
+            n = _escape_length(data, i)
+            escaped = True
+        if n == 0:
+            return -1, escaped
+        i += n
+    return -1, escaped
+
+
+@helper
+def _number_end(data, i, end):
+    """The place after the JSON number at i, or -1."""
+    if data[i] == 45:
+        i += 1
+    if data[i] == 48:
+        i += 1
+    else:
+        first = i
+        while i < end and 48 <= data[i] <= 57:
+            i += 1
+        if i == first:
+            return -1
+    if data[i] == 46:
+        i += 1
+        first = i
+        while i < end and 48 <= data[i] <= 57:
+            i += 1
+        if i == first:
+            return -1
+    if data[i] | 32 == 101:
+        i += 1
+        if data[i] == 43 or data[i] == 45:
+            i += 1
+        first = i
+        while i < end and 48 <= data[i] <= 57:
+            i += 1
+        if i == first:
+            return -1
+    return i
+
+
+@kernel("int64(uint8[::1], int64, int64, boolean)")
+def skip_value(data, i, end, feed):
+    """The place after the JSON value at i, or -1 if it is wrong or nested more than 64 deep.
+
+    Args:
+        data: bytes.
+        i: the first byte of the value.
+        end: where the bytes end.
+        feed: whether a line feed is white space.
+    """
+    depth = 0
+    objects = U(0)
+    while i < end:
+        c = data[i]
+        opened = False
+        if c == 34:
+            i, _ = _string(data, i + 1, end)
+            if i < 0:
+                return -1
+            i += 1
+        elif c == 123 or c == 91:
+            if depth == MAX_DEPTH:
+                return -1
+            objects = objects << U(1) | U(c == 123)
+            depth += 1
+            opened = True
+            i = _blank(data, i + 1, end, feed)
+        elif c == 116 and load32(data, i) == _TRUE or c == 110 and load32(data, i) == _NULL:
+            i += 4
+        elif c == 102 and load32(data, i + 1) == _ALSE:
+            i += 5
+        else:
+            i = _number_end(data, i, end)
+            if i < 0:
+                return -1
+        # After a value, or after an opening bracket: close what ends here, then stand before the next value.
+        while True:
+            if depth == 0:
+                return i if i <= end else -1
+            if not opened:
+                i = _blank(data, i, end, feed)
+            if i >= end:
+                return -1
+            inside_object = objects & U(1) != 0
+            c = data[i]
+            if c == (125 if inside_object else 93):
+                objects >>= U(1)
+                depth -= 1
+                opened = False
+                i += 1
+                continue
+            if not opened:
+                if c != 44:
+                    return -1
+                i = _blank(data, i + 1, end, feed)
+            if inside_object:
+                if i >= end or data[i] != 34:
+                    return -1
+                i, _ = _string(data, i + 1, end)
+                if i < 0:
+                    return -1
+                i = _blank(data, i + 1, end, feed)
+                if i >= end or data[i] != 58:
+                    return -1
+                i = _blank(data, i + 1, end, feed)
+            break
+    return -1
+
+
+@kernel("int64(uint8[::1], int64, int64, int64[:, ::1])")
+def split_array(data, start, end, spans):
+    """Find the elements of the JSON array at data[start:end] (white space around it is fine).
+
+    Args:
+        data: bytes.
+        start: first byte.
+        end: one after the last.
+        spans: out, [n, 2]: first byte and one after the last of each element; elements beyond its room are counted only.
+
+    Returns:
+        The number of elements, or -1 - place where the text is no array.
+    """
+    i = _blank(data, start, end, True)
+    if i >= end or data[i] != 91:
+        return -1 - i
+    n = 0
+    i = _blank(data, i + 1, end, True)
+    if i < end and data[i] == 93:
+        i += 1
+    else:
+        while True:
+            after = skip_value(data, i, end, True)
+            if after < 0:
+                return -1 - i
+            if n < len(spans):
+                spans[n, 0] = i
+                spans[n, 1] = after
+            n += 1
+            i = _blank(data, after, end, True)
+            if i >= end or (data[i] != 44 and data[i] != 93):
+                return -1 - i
+            i += 1
+            if data[i - 1] == 93:
+                break
+            i = _blank(data, i, end, True)
+    i = _blank(data, i, end, True)
+    return n if i >= end else -1 - i
+
+
+@helper
+def _unescape(data, i, close, side, at):
+    """Write the text data[i:close] (checked before) without escapes to side[at:]; gives the place after it."""
+    while i < close:
+        c = data[i]
+        if c != 92:
+            side[at] = c
+            at += 1
+            i += 1
+            continue
+        c = data[i + 1]
+        i += 2
+        if c == 110:
+            side[at] = 10
+        elif c == 116:
+            side[at] = 9
+        elif c == 114:
+            side[at] = 13
+        elif c == 98:
+            side[at] = 8
+        elif c == 102:
+            side[at] = 12
+        elif c != 117:
+            side[at] = c
+        else:
+            x = _hex4(data, i)
+            i += 4
+            if 0xD800 <= x <= 0xDBFF:
+                x = 0x10000 + ((x - 0xD800) << 10) + (_hex4(data, i + 2) - 0xDC00)
+                i += 6
+                side[at] = 0xF0 | x >> 18
+                side[at + 1] = 0x80 | (x >> 12 & 63)
+                side[at + 2] = 0x80 | (x >> 6 & 63)
+                side[at + 3] = 0x80 | (x & 63)
+                at += 4
+                continue
+            if x >= 0x800:
+                side[at] = 0xE0 | x >> 12
+                side[at + 1] = 0x80 | (x >> 6 & 63)
+                side[at + 2] = 0x80 | (x & 63)
+                at += 3
+                continue
+            if x >= 0x80:
+                side[at] = 0xC0 | x >> 6
+                side[at + 1] = 0x80 | (x & 63)
+                at += 2
+                continue
+            side[at] = x
+        at += 1
+    return at
+
+
+@helper
+def _same(data, i, keys, k, n):
+    """Whether n bytes at data[i] and keys[k] are equal."""
+    while n >= 8:
+        if load64(data, i) != load64(keys, k):
+            return False
+        i += 8
+        k += 8
+        n -= 8
+    return n == 0 or (load64(data, i) ^ load64(keys, k)) << U(8 * (8 - n)) == 0
+
+
+@helper
+def key_hash(data, i, n):
+    """A hash of the n bytes at i (:func:`deras.formats._json_decoder.key_hash` is its twin in Python)."""
+    first = load64(data, i)
+    if n >= 8:
+        last = load64(data, i + n - 8)
+    else:
+        first &= (U(1) << U(8 * n)) - U(1)
+        last = U(n)
+    h = first * _HASH_A ^ (last ^ U(n)) * _HASH_B
+    return h ^ h >> U(29)
+
+
+@helper
+def _find_key(data, i, n, keys, koff, klen, table, state):
+    """The key of n bytes at i: its number, learned if there is room for it; else -1."""
+    mask = len(table) - 1
+    slot = np.int64(key_hash(data, i, n) >> U(20)) & mask
+    for _ in range(len(table)):
+        k = table[slot]
+        if k < 0:
+            break
+        if klen[k] == n + 2 and _same(data, i, keys, koff[k] + 1, n):
+            return k
+        slot = (slot + 1) & mask
+    k = state[KEYS]
+    place = state[KEY_BYTES]
+    if n > MAX_KEY or k >= len(koff) or place + n + 2 + 64 > len(keys) or 2 * k >= len(table):
+        return -1
+    for j in range(n + 2):
+        keys[place + j] = data[i - 1 + j]
+    koff[k] = place
+    klen[k] = n + 2
+    table[slot] = k
+    state[KEYS] = k + 1
+    state[KEY_BYTES] = place + n + 2
+    return k
+
+
+_ARRAYS = (
+    "uint8[::1], int64[:, ::1], int64[::1], int64[:, ::1], uint8[::1], int64[::1], int64[::1], int64[::1], int64[::1], "
+    "int64[:, ::1], uint64[:, :, ::1], uint8[:, ::1], int64[::1], int64[::1], int64[::1], uint8[::1], int64[:, ::1], "
+    "uint64[:, ::1]"
+)
+
+
+@kernel(f"int64({_ARRAYS})")
+def decode(
+    data,
+    spans,
+    state,
+    params,
+    keys,
+    koff,
+    klen,
+    table,
+    follower,
+    words,
+    wide,
+    valid,
+    nulls,
+    stamp,
+    wanted,
+    side,
+    odd,
+    powers,
+):
+    """Decode records until all are done or room is short; called again with more room it goes on where it stopped."""
+    i = state[AT]
+    row = state[ROW]
+    by_span = state[SPANS] >= 0
+    feed = by_span
+    end = state[END]
+    span = state[SPANS]
+    n_wanted = state[WANTED]
+    while True:
+        # ---- the next record
+        if by_span:
+            if span >= len(spans):
+                state[AT], state[ROW], state[SPANS] = i, row, span
+                return DONE
+            i = spans[span, 0]
+            end = spans[span, 1]
+        else:
+            i = _blank(data, i, end, False)
+            if i >= end:
+                state[AT], state[ROW] = i, row
+                return DONE
+            if data[i] == 10:
+                i += 1
+                continue
+        if state[ODD] >= len(odd) or row >= state[CAPACITY]:
+            state[AT], state[ROW], state[SPANS] = i, row, span
+            return MORE_ODD
+        start = i
+        side_start = state[SIDE]
+        found = 0
+        last = len(follower) - 1
+        stamped = state[STAMP] + row
+        ok = data[i] == 123
+        if ok:
+            i = _blank(data, i + 1, end, feed)
+            if data[i] == 125:
+                i += 1
+            else:
+                while True:
+                    # ---- a key: the expected one, or any
+                    f = follower[last]
+                    if f >= 0 and i + klen[f] <= end and _same(data, i, keys, koff[f], klen[f]):
+                        i += klen[f]
+                    else:
+                        if data[i] != 34:
+                            ok = False
+                            break
+                        close, escaped = _string(data, i + 1, end)
+                        if close < 0 or escaped:
+                            ok = False
+                            break
+                        f = _find_key(data, i + 1, close - i - 1, keys, koff, klen, table, state)
+                        if f >= 0:
+                            follower[last] = f
+                        i = close + 1
+                    if f >= 0:
+                        last = f
+                    if data[i] != 58:
+                        i = _blank(data, i, end, feed)
+                        if data[i] != 58:
+                            ok = False
+                            break
+                    i += 1
+                    if data[i] <= 32:
+                        i = _blank(data, i, end, feed)
+                    if i >= end:
+                        ok = False
+                        break
+                    # ---- a value
+                    kind = params[f, KIND] if f >= 0 else SKIP
+                    c = data[i]
+                    if kind == SKIP:
+                        if c == 34:
+                            i, escaped = _string(data, i + 1, end)
+                            ok = i >= 0
+                            i += 1
+                        else:
+                            i = skip_value(data, i, end, feed)
+                            ok = i >= 0
+                        if not ok:
+                            break
+                    elif c == 110:
+                        if load32(data, i) != _NULL:
+                            ok = False
+                            break
+                        i += 4
+                        if stamp[f] == stamped:
+                            stamp[f] = 0
+                            found -= 1
+                    else:
+                        slot = params[f, SLOT]
+                        if stamp[f] != stamped:
+                            stamp[f] = stamped
+                            found += 1
+                        if kind == TEXT or kind == BINARY:
+                            first = i + 1
+                            if c == 34:
+                                i, escaped = _string(data, first, end)
+                                if i < 0:
+                                    ok = False
+                                    break
+                                if escaped:
+                                    at = state[SIDE]
+                                    if at + (i - first) + 64 > len(side):
+                                        state[AT], state[ROW], state[SPANS], state[SIDE] = start, row, span, side_start
+                                        return MORE_SIDE
+                                    after = _unescape(data, first, i, side, at)
+                                    n = after - at
+                                    wide[slot, row, 0] = view_head(side, at, n)
+                                    wide[slot, row, 1] = view_tail(side, at, n, state[SIDE_BUFFER])
+                                    state[SIDE] = after
+                                else:
+                                    n = i - first
+                                    wide[slot, row, 0] = view_head(data, first, n)
+                                    wide[slot, row, 1] = view_tail(data, first, n, 0)
+                                i += 1
+                            elif kind == TEXT and c != 123 and c != 91:
+                                first = i
+                                i = skip_value(data, i, end, feed)
+                                if i < 0:
+                                    ok = False
+                                    break
+                                wide[slot, row, 0] = view_head(data, first, i - first)
+                                wide[slot, row, 1] = view_tail(data, first, i - first, 0)
+                            else:
+                                ok = False
+                                break
+                        elif kind == INTEGER or kind == DOUBLE or kind == FLOAT or kind == DECIMAL or kind == WIDE_DECIMAL:
+                            quoted = c == 34
+                            i, negative, x, exponent, whole = read_number(data, i + quoted)
+                            if i < 0:
+                                ok = False
+                                break
+                            if quoted:
+                                if data[i] != 34:
+                                    ok = False
+                                    break
+                                i += 1
+                            if kind == INTEGER:
+                                if not whole or x > U(params[f, B]) + U(negative):
+                                    ok = False
+                                    break
+                                words[slot, row] = -np.int64(x) if negative else np.int64(x)
+                            elif kind == DECIMAL:
+                                y = to_scaled(x, exponent, params[f, A], params[f, B])
+                                if y < 0:
+                                    ok = False
+                                    break
+                                words[slot, row] = -y if negative else y
+                            elif kind == WIDE_DECIMAL:
+                                y = to_scaled(x, exponent, 18, params[f, B])
+                                if y < 0:
+                                    ok = False
+                                    break
+                                y = -y if negative else y
+                                wide[slot, row, 0] = U(y)
+                                wide[slot, row, 1] = U(y >> 63)
+                            else:
+                                v = to_double(x, exponent, powers)
+                                if v != v:
+                                    ok = False
+                                    break
+                                if kind == FLOAT:
+                                    if v > 3.4028234663852886e38:
+                                        ok = False
+                                        break
+                                    v = np.float64(np.float32(v))
+                                words[slot, row] = np.float64(-v if negative else v).view(np.int64)
+                        elif kind == TIMESTAMP:
+                            # A: separator, B: precision, C: 0 µs or 1 ns, +2 with a zone
+                            t = i + 1
+                            days = read_date(data, t)
+                            clock = read_clock(data, t + 11)
+                            if c != 34 or days < -1_000_000_000 or clock < 0 or data[t + 10] != params[f, A]:
+                                ok = False
+                                break
+                            i, nanos = read_fraction(data, t + 19, params[f, B])
+                            if i < 0:
+                                ok = False
+                                break
+                            if params[f, C] & 2:
+                                if data[i] != 90:
+                                    ok = False
+                                    break
+                                i += 1
+                            if data[i] != 34:
+                                ok = False
+                                break
+                            i += 1
+                            seconds = days * 86400 + clock
+                            if params[f, C] & 1:
+                                if seconds < -9_223_372_036 or seconds > 9_223_372_035:
+                                    ok = False
+                                    break
+                                words[slot, row] = seconds * 1_000_000_000 + nanos
+                            else:
+                                words[slot, row] = seconds * 1_000_000 + nanos // 1000
+                        elif kind == BOOLEAN:
+                            if c == 116 and load32(data, i) == _TRUE:
+                                words[slot, row] = 1
+                                i += 4
+                            elif c == 102 and load32(data, i + 1) == _ALSE:
+                                words[slot, row] = 0
+                                i += 5
+                            else:
+                                ok = False
+                                break
+                        elif kind == DATE:
+                            days = read_date(data, i + 1)
+                            if c != 34 or days < -1_000_000_000 or data[i + 11] != 34:
+                                ok = False
+                                break
+                            words[slot, row] = days
+                            i += 12
+                        elif kind == TIME:
+                            clock = read_clock(data, i + 1)
+                            if c != 34 or clock < 0:
+                                ok = False
+                                break
+                            i, nanos = read_fraction(data, i + 9, params[f, B])
+                            if i < 0 or data[i] != 34:
+                                ok = False
+                                break
+                            i += 1
+                            words[slot, row] = clock * 1_000_000_000 + nanos
+                        else:  # RAW
+                            first = i
+                            i = skip_value(data, i, end, feed)
+                            if i < 0:
+                                ok = False
+                                break
+                            wide[slot, row, 0] = view_head(data, first, i - first)
+                            wide[slot, row, 1] = view_tail(data, first, i - first, 0)
+                    # ---- what follows
+                    c = data[i]
+                    if c <= 32:
+                        i = _blank(data, i, end, feed)
+                        c = data[i]
+                    i += 1
+                    if c == 44:
+                        if data[i] <= 32:
+                            i = _blank(data, i, end, feed)
+                        continue
+                    ok = c == 125
+                    break
+            if ok:
+                if i < end and data[i] <= 32:
+                    i = _blank(data, i, end, feed)
+                ok = i == end or (i < end and not by_span and data[i] == 10)
+        if ok and found != n_wanted:
+            # ---- keys that are missing or NULL
+            for j in range(n_wanted):
+                f = wanted[j]
+                if stamp[f] != stamped:
+                    if params[f, NOT_NULL] or state[FAIL_MISSING]:
+                        ok = False
+                        break
+                    if nulls[j] == 0:
+                        valid[j, :] = 1
+                    nulls[j] += 1
+                    valid[j, row] = 0
+                    slot = params[f, SLOT]
+                    kind = params[f, KIND]
+                    if kind == TEXT or kind == BINARY or kind == RAW or kind == WIDE_DECIMAL:
+                        wide[slot, row, 0] = 0
+                        wide[slot, row, 1] = 0
+                    else:
+                        words[slot, row] = 0
+        if not ok:
+            # ---- leave it to the exact path
+            state[SIDE] = side_start
+            if by_span:
+                i = end
+            else:
+                i = start
+                while i + 32 <= end:
+                    m = match2(data, i, np.uint8(10), np.uint8(10))
+                    if m != 0:
+                        i += trailing_zeros(m)
+                        break
+                    i += 32
+                while i < end and data[i] != 10:
+                    i += 1
+            k = state[ODD]
+            odd[k, 0] = start
+            odd[k, 1] = i
+            odd[k, 2] = row
+            state[ODD] = k + 1
+        row += 1
+        if by_span:
+            span += 1
+        elif i < end:
+            i += 1
