@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
@@ -13,6 +13,9 @@ from deras.core.options import Option, parse_duration, parse_memory, read_option
 from deras.core.registry import connector, format_
 from deras.core.schema import Schema
 from deras.core.time import MAX_WATERMARK, MIN_WATERMARK, VirtualClock, Watermark
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 TEXT = "SELECT a,\n\tbb FROM t"
 

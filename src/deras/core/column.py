@@ -6,8 +6,7 @@ A column is immutable: nobody writes into the arrays of a column that he did not
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +14,9 @@ import polars as pl
 import pyarrow as pa
 
 from deras.core.types import Kind, Layout, SqlType, polars_type
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 Words = npt.NDArray[np.int64]
 Bits = npt.NDArray[np.uint8]
@@ -33,7 +35,7 @@ _NARROW: dict[Kind, Any] = {
 class Views:
     """Text or bytes: ``views[n, 2]`` uint64 as in Arrow's ``string_view``, and the buffers that they point into.
 
-    Word 0: length | first four bytes << 32. Word 1: for length <= 12 the other bytes, else buffer number | offset << 32.
+    Word 0: length | first four bytes << 32. Word 1: up to length 12 the other bytes, else buffer number | offset << 32.
     """
 
     __slots__ = ("buffers", "views")
@@ -126,7 +128,7 @@ class Column:
         """uint8[n] with 1 for values and 0 for NULLs, or None if there is no NULL."""
         if not self._has_valid:
             s = self.series()
-            self._valid = s.is_not_null().cast(pl.UInt8).to_numpy() if s.null_count() else None
+            self._valid = _plain(s.is_not_null().cast(pl.UInt8).to_numpy()) if s.null_count() else None
             self._has_valid = True
         return self._valid
 
@@ -214,18 +216,15 @@ class Column:
             case Layout.WORDS:
                 if t.kind is Kind.DECIMAL:
                     return np.ascontiguousarray(_limbs(s)[:, 0])
-                if t.kind is Kind.BOOLEAN:
-                    s = s.cast(pl.Int64)
-                else:
-                    s = s.to_physical().cast(pl.Int64)
+                s = s.cast(pl.Int64) if t.kind is Kind.BOOLEAN else s.to_physical().cast(pl.Int64)
                 if s.null_count():
                     s = s.fill_null(0)
-                return np.ascontiguousarray(s.to_numpy())
+                return _plain(s.to_numpy())
             case Layout.FLOATS:
                 s = s.cast(pl.Float64)
                 if s.null_count():
                     s = s.fill_null(0.0)
-                return np.ascontiguousarray(s.to_numpy())
+                return _plain(s.to_numpy())
             case Layout.LIMBS:
                 return _limbs(s)
             case Layout.VIEWS:
@@ -236,7 +235,7 @@ class Column:
                 if a.null_count:
                     views = views.copy()
                     views[s.is_null().to_numpy()] = 0
-                return Views(views, [np.frombuffer(b, np.uint8) for b in bufs[2:] if b is not None])
+                return Views(_plain(views), [np.frombuffer(b, np.uint8) for b in bufs[2:] if b is not None])
             case _:
                 raise TypeError(f"{t} has no array form")
 
@@ -291,6 +290,25 @@ class Column:
         return f"Column({self.type}, {self.values()[:10]}{'…' if self.length > 10 else ''})"
 
 
+class _Alias:
+    """Says of an array's memory that it may be written, and keeps the array alive."""
+
+    __slots__ = ("__array_interface__", "_array")
+
+    def __init__(self, array: npt.NDArray[Any]) -> None:
+        self._array = array
+        self.__array_interface__ = {**array.__array_interface__, "data": (array.ctypes.data, False)}
+
+
+def _plain(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The same memory as an array of the type that kernels are compiled for: contiguous and not read-only.
+
+    Polars and Arrow hand out read-only arrays, which are another type to Numba. Nobody writes into a column.
+    """
+    array = np.ascontiguousarray(array)
+    return array if array.flags.writeable or not array.size else np.asarray(_Alias(array))
+
+
 def _series(array: pa.Array) -> pl.Series:
     return pl.Series("", array)
 
@@ -301,4 +319,4 @@ def _limbs(s: pl.Series) -> npt.NDArray[np.int64]:
     if a.null_count:
         raw = raw.copy()
         raw[s.is_null().to_numpy()] = 0
-    return raw
+    return _plain(raw)

@@ -1,26 +1,26 @@
 """The contracts between rooms that may not import one another: source, sink, connector, format.
 
-Guarantees are class attributes. A connector is one file ``deras/connectors/<name>.py`` with a class ``Connector`` in it;
-a format one file ``deras/formats/<name>.py`` with a class ``Format``; the registry finds them by name.
+Guarantees are class attributes. A connector is one file ``deras/connectors/<name>.py`` with a class ``Connector`` in
+it; a format one file ``deras/formats/<name>.py`` with a class ``Format``; the registry finds them by name.
 """
 
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
-from deras.core.options import Option, Options
-from deras.core.schema import Schema
 from deras.core.time import Clock, SystemClock, Tick
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
     from concurrent.futures import Future
 
     from deras.core.delta import Delta
+    from deras.core.options import Option, Options
     from deras.core.records import Block, Decoded, Offset, Records
+    from deras.core.schema import Schema
     from deras.core.types import SqlType
 
 SourceDelivery = Literal["exactly-once", "at-least-once", "at-most-once"]
@@ -85,7 +85,7 @@ class Source(abc.ABC):
     bounded: bool = False
     """Whether every part ends by itself; asked after construction."""
     intake: ClassVar[bool] = False
-    """True: cannot be replayed, so the runtime calls ``collect`` and reads its intake log, not ``parts`` and ``open``."""
+    """True: cannot be replayed, so the runtime calls ``collect`` and reads its intake log, not ``open``."""
     discovery: float | None = None
     """Seconds after which ``parts`` may have grown and is worth asking again (a followed folder); None: never."""
 
@@ -187,7 +187,10 @@ class Decoder(abc.ABC):
         """All complete records of the block. Bad ones are rejected one by one with their position."""
 
     def split(self, block: Block) -> int:
-        """End (exclusive, absolute in ``block.data``) of the last complete record: where a reader may cut. Default: after the last newline; -1 if none."""
+        """End (exclusive, absolute in ``block.data``) of the last complete record: where a reader may cut.
+
+        Default: after the last newline; -1 if there is none.
+        """
         data = block.data[block.start : block.end]
         import numpy as np
 
@@ -236,7 +239,7 @@ class Format(abc.ABC):
         self.options_ = options
 
     def decoder(self, schema: Schema, wanted: Sequence[int] | None = None, origin: str = "") -> Decoder:
-        """A decoder for the physical columns; ``wanted``: positions that anybody reads (others come as NULL columns)."""
+        """A decoder for the physical columns; ``wanted``: positions that anybody reads (others come as NULLs)."""
         raise NotImplementedError
 
     def encoder(self, schema: Schema) -> Encoder:

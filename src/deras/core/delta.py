@@ -1,20 +1,23 @@
 """The word that flows: columns of rows with weights and the watermark each row saw.
 
-A delta is a Z-set in arrival order: weight +1 came, -1 went. Flink's +I -U +U -D exist only at the edge (:meth:`Delta.changelog`).
+A delta is a Z-set in arrival order: weight +1 came, -1 went. Flink's +I -U +U -D exist only at the edge.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 import polars as pl
 
 from deras.core.column import Column
-from deras.core.schema import Schema
 from deras.core.time import MIN_WATERMARK
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from deras.core.schema import Schema
 
 Weights = npt.NDArray[np.int64]
 Marks = npt.NDArray[np.int64]

@@ -1,7 +1,8 @@
 """Every error that Deras raises on purpose, and how it is told to a person.
 
 A message is lower case, without a full stop and without inner names; ``detail`` and ``hint`` are sentences.
-``domain`` says whose fault it is, ``retry`` whether trying again can help: the supervisor decides by these two, never by class.
+``domain`` says whose fault it is, ``retry`` whether trying again can help: the supervisor decides by these two, never
+by class.
 """
 
 from __future__ import annotations

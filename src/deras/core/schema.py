@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from deras.core.types import SqlType
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from deras.core.types import SqlType
 
 TimeAttribute = Literal["rowtime", "proctime"]
 

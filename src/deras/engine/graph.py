@@ -1,22 +1,23 @@
 """The running graph: operators in topological order, one step at a time, watermarks along the edges.
 
-All deltas of one step pass the graph in order; between two steps everything is consistent, so checkpoints, new views and
-readers' snapshots are pauses between steps, not protocols.
+All deltas of one step pass the graph in order; between two steps everything is consistent, so checkpoints, new views
+and readers' snapshots are pauses between steps, not protocols.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from deras.core.time import MAX_WATERMARK, MIN_WATERMARK, Tick
 from deras.engine.operator import Feed, Operator, SourceOperator
-from deras.engine.state import State
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
     from deras.core.delta import Delta
     from deras.core.records import Rejected
+    from deras.engine.state import State
 
 
 @dataclass(slots=True)

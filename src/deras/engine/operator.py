@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     import numpy as np
     import numpy.typing as npt
 
@@ -73,7 +74,8 @@ class Operator(abc.ABC):
     def step(self, deltas: Sequence[Delta | None], tick: Tick) -> Out:
         """Take one delta per input (None: nothing came) and the tick; give the changes.
 
-        Called when there is input, when ``tick.high > tick.low``, or when ``wake`` is due. What can fail runs before keyed state is touched.
+        Called when there is input, when ``tick.high > tick.low``, or when ``wake`` is due. What can fail runs before
+        keyed state is touched.
         """
 
     def hold(self, high: int) -> int:

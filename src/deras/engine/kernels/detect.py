@@ -84,16 +84,16 @@ def _learn(cells, count_at, seen, fit_at, at, size, excess):  # type: ignore[no-
 
 
 @kernel(
-    "void(float64[:, ::1], int64[::1], float64[::1], uint8[::1], int64[::1],"
+    "void(float64[:, ::1], int64, int64[::1], float64[::1], uint8[::1], int64[::1],"
     " int64, int64, int64, float64, float64, int64, uint8[::1], float64[:, ::1], uint8[::1])"
 )
 def dspot(  # type: ignore[no-untyped-def]
-    table, ids, values, valid, times, depth, calibrate, peaks, level, risk, rearm, anomaly, out, known
+    table, cell0, ids, values, valid, times, depth, calibrate, peaks, level, risk, rearm, anomaly, out, known
 ):
     """Judge and learn rows in order.
 
     Args:
-        table: float64[capacity, cells], changed in place.
+        table: float64[capacity, width], changed in place; the model's cells begin at ``cell0``.
         ids: int64[n], the key's row in ``table``; a fresh row is all zero.
         values: float64[n]; valid: uint8[n] (0: NULL, passed over).
         times: int64[n], event time in ms: a row older than the newest of its key is judged, but not learned.
@@ -116,7 +116,7 @@ def dspot(  # type: ignore[no-untyped-def]
         x = values[k]
         if valid[k] == 0 or not np.isfinite(x):
             continue
-        cells = table[ids[k]]
+        cells = table[ids[k], cell0:]
         n = np.int64(cells[0])
         learning = n == 0 or np.float64(times[k]) >= cells[8]
         filled = min(n, depth)

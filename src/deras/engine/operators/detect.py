@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from deras.core.column import Column
-from deras.core.delta import Delta
 from deras.core.errors import PlanError
 from deras.core.options import Option, read_options
 from deras.core.schema import Field, Schema
-from deras.core.time import Tick
 from deras.core.types import BOOLEAN, DOUBLE, Layout
 from deras.engine.kernels.detect import HEAD, dspot
 from deras.engine.operator import Operator, Out
-from deras.engine.state import State
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from deras.core.delta import Delta
+    from deras.core.time import Tick
+    from deras.engine.state import State
 
 
 def _positive(value: Any) -> str | None:
@@ -98,18 +101,17 @@ class Detect(Operator):
         if delta is None or not delta.length:
             return Out()
         n = delta.length
-        ids = self._index.lookup([delta.columns[k] for k in self.keys], n).astype(np.int64, copy=False)
+        ids = self._index.lookup([delta.columns[k] for k in self.keys], length=n)
         values, valid = self._numbers(delta.columns[self.value])
         time = delta.columns[self.rowtime]
         times = time.words() // time.type.words_per_ms if time.type.is_timestamp else np.zeros(n, np.int64)
         anomaly, known = np.empty(n, np.uint8), np.empty(n, np.uint8)
         out = np.empty((4, n), np.float64)
-        table = self._index.cells.view(np.float64)
+        table = self._index.tab.view(np.float64)
         dspot(
-            table, ids, values, valid, np.ascontiguousarray(times), self.depth, self.calibrate, self.peaks,
+            table, self._index.cell0, ids, values, valid, np.ascontiguousarray(times), self.depth, self.calibrate, self.peaks,
             self.level, self.risk, self.rearm, anomaly, out, known,
         )  # fmt: skip
-        self._index.touch(ids)
         judged = (known & 1).astype(np.uint8)
         bounded = (known >> 1).astype(np.uint8)
         added = [Column.of_words(BOOLEAN, anomaly.astype(np.int64))]

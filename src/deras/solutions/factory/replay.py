@@ -9,16 +9,18 @@ from __future__ import annotations
 import http.client
 import json
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib.resources import files
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from deras.core.errors import ExternalError
 from deras.core.time import Clock, SystemClock
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
 
 HISTORY = 900.0
 """Seconds before the start that the first burst fills."""
@@ -104,10 +106,10 @@ class Replayer:
         except (OSError, ValueError, KeyError):
             return None
 
-    def _save(self) -> None:
-        if self._place is not None and self._done is not None:
+    def _save(self, done: dict[str, int]) -> None:
+        if self._place is not None:
             new = self._place.with_suffix(".new")
-            new.write_text(json.dumps(self._done), encoding="utf-8")
+            new.write_text(json.dumps(done), encoding="utf-8")
             new.replace(self._place)
 
     # ---- rows
@@ -119,8 +121,8 @@ class Replayer:
         reading: dict[str, Any] = {"sensor": sensor, "value": value, "ts": ts, "recorded_at": recorded}
         return json.dumps(reading, separators=(",", ":")).encode()
 
-    def history(self, now_ms: int) -> list[bytes]:
-        """The burst: what happened in the last quarter of an hour before ``now_ms``, in order of time."""
+    def history(self, now_ms: int) -> tuple[list[bytes], dict[str, int]]:
+        """The burst: the last quarter of an hour before ``now_ms``, in order of time; and the place after it."""
         rows: list[tuple[int, bytes]] = []
         done: dict[str, int] = {}
         for m in MACHINES:
@@ -131,19 +133,17 @@ class Replayer:
                 rows.append((at, self._line(m.sensor, m.start - count + i, at)))
             done[m.sensor] = m.start
         rows.sort(key=lambda r: r[0])
-        self._done = done
-        return [line for _, line in rows]
+        return [line for _, line in rows], done
 
-    def _due(self, begun_ms: int, base: dict[str, int], now_ms: int) -> list[bytes]:
+    def _due(self, begun_ms: int, base: dict[str, int], done: dict[str, int], now_ms: int) -> list[bytes]:
         rows: list[tuple[int, bytes]] = []
-        assert self._done is not None
         for m in MACHINES:
             rate = m.rate * self.speed
             want = base[m.sensor] + int((now_ms - begun_ms) / 1000 * rate)
-            for row in range(self._done[m.sensor], want):
+            for row in range(done[m.sensor], want):
                 at = begun_ms + round((row + 1 - base[m.sensor]) * 1000 / rate)
                 rows.append((at, self._line(m.sensor, row, at)))
-            self._done[m.sensor] = max(want, self._done[m.sensor])
+            done[m.sensor] = max(want, done[m.sensor])
         rows.sort(key=lambda r: r[0])
         return [line for _, line in rows]
 
@@ -177,22 +177,22 @@ class Replayer:
     def run(self) -> None:
         """Post until stopped."""
         now = self.clock.now()
-        if self._done is None:
-            burst = self.history(now)
-            for i in range(0, len(burst), 2000):
-                self.post(burst[i : i + 2000])
-            self._save()
-        assert self._done is not None
-        base, begun, saved = dict(self._done), now, now
+        done = self._done
+        if done is None:
+            burst, done = self.history(now)
+            self._post_all(burst)
+            self._save(done)
+        base, begun, saved = dict(done), now, now
         while not self.clock.wait(self._stop, 0.1):
             now = self.clock.now()
-            lines = self._due(begun, base, now)
-            for i in range(0, len(lines), 2000):
-                self.post(lines[i : i + 2000])
-            if now - saved >= 1000:
-                self._save()
+            self._post_all(self._due(begun, base, done, now))
+            if now - saved >= 1000 and not self._stop.is_set():
+                self._save(done)
                 saved = now
-        self._save()
+
+    def _post_all(self, lines: list[bytes]) -> None:
+        for i in range(0, len(lines), 2000):
+            self.post(lines[i : i + 2000])
 
     def start(self) -> None:
         """Begin in a thread of its own."""
