@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from deras.core.jit import kernel
 
+_RO1 = "Array(int64, 1, 'C', readonly=True)"
+_ROB = "Array(uint8, 1, 'C', readonly=True)"
 
-@kernel("int64(int64[::1], uint8[::1], int64, int64, int64, int64, int64[::1], int64[::1])")
+
+@kernel(f"int64({_RO1}, {_ROB}, int64, int64, int64, int64, int64[::1], int64[::1])")
 def marks_of_rows(words, valid, unit, own, others, table, marks, result):  # type: ignore[no-untyped-def]
     """The watermark that each row of one part saw.
 
@@ -37,7 +40,7 @@ def marks_of_rows(words, valid, unit, own, others, table, marks, result):  # typ
     return 0
 
 
-@kernel("void(int64[::1], int64, int64[::1], int64[::1], int64[::1])")
+@kernel(f"void({_RO1}, int64, int64[::1], int64[::1], int64[::1])")
 def wall_times(words, unit, starts, offsets, out):  # type: ignore[no-untyped-def]
     """Wall time in ms of timestamp words.
 

@@ -1,0 +1,412 @@
+"""Groups of rows and their aggregates, kept up to date: the heart of GROUP BY and of window aggregation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from deras.core.column import Column, Views
+from deras.core.types import Kind, Layout, SqlType
+from deras.engine.aggregates import AggregateCall, Final, Layouts, Op, ValueSet
+from deras.engine.kernels import agg as k
+from deras.engine.kernels import agg_final as f
+from deras.engine.kernels import agg_values as v
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from deras.core.delta import Delta
+    from deras.core.schema import Schema
+    from deras.engine.state import Index, State
+
+Words = npt.NDArray[np.int64]
+Bits = npt.NDArray[np.uint8]
+
+_NO_WORDS = np.zeros(0, np.int64)
+_NO_BITS = np.zeros(0, np.uint8)
+_KINDS = {Layout.WORDS: v.WORD, Layout.FLOATS: v.FLOAT, Layout.LIMBS: v.LIMBS, Layout.VIEWS: v.TEXT}
+
+
+@dataclass(slots=True)
+class Touched:
+    """The groups that a step touched, in order of first touch.
+
+    Args:
+        ids: int64[m].
+        first: int64[m]: the first row of each in the step.
+        old: int64[m, cells] as they were before, if asked for.
+        best: by number of an aggregate over a tree of values: the id of its value before, or -1.
+    """
+
+    ids: Words
+    first: Words
+    old: Words
+    best: dict[int, Words] = field(default_factory=dict)
+
+
+class Accumulator:
+    """Groups with cells.
+
+    Args:
+        name: prefix of the parts of the state.
+        key_types: of a group's key.
+        calls: the aggregates.
+        input: schema of the rows.
+        updating: rows may go again.
+        released: groups may be released.
+    """
+
+    def __init__(
+        self,
+        key_types: Sequence[SqlType],
+        calls: Sequence[AggregateCall],
+        input: Schema,  # noqa: A002
+        *,
+        updating: bool,
+        released: bool,
+        extra: int = 0,
+    ) -> None:
+        self.key_types = tuple(key_types)
+        self.layouts = Layouts(calls, input, updating=updating, released=released)
+        self.extra = self.layouts.cells
+        """First of the caller's own cells."""
+        self.width = self.layouts.cells + extra
+        ops = self.layouts.ops
+        self.ops = np.array([(op.code, op.cell) for op in ops], np.int64).reshape(-1, 2)
+        self.groups: Index
+        self.sets: list[Index] = []
+        self._values: dict[str, Any] = {}
+        self._dead: list[tuple[int, Words]] = []
+
+    @property
+    def mergeable(self) -> bool:
+        """Whether cells alone make the results, so that groups can be merged."""
+        return not self.layouts.sets
+
+    def open(self, state: State) -> None:
+        """Ask for the parts of the state."""
+        self.groups = state.index("groups", self.key_types, self.width)
+        self.sets = [
+            state.index(f"values{i}", [*self.key_types, s.type], 0 if s.keep is not None else 3)
+            for i, s in enumerate(self.layouts.sets)
+        ]
+        self._values = state.values("counters")
+        if self.sets:
+            state.on_restore(self._relink)
+
+    def _relink(self) -> None:
+        groups = self.groups
+        live = groups.ids()
+        for s, index in zip(self.layouts.sets, self.sets, strict=True):
+            groups.tab[live, groups.cell0 + s.cell] = 0
+            values = index.ids()
+            if s.keep is None:
+                index.tab[values, index.cell0 + 1] = 0
+                index.tab[values, index.cell0 + 2] = 0
+            ids = groups.lookup(index.key_columns(values)[:-1], insert=False, length=len(values))
+            v.relink(
+                values, ids, index.tab, index.cell0, s.form, self._word(index), _KINDS[s.type.layout],
+                index._arena.bases, groups.tab, groups.cell0 + s.cell, s.keep is not None,
+            )  # fmt: skip
+
+    @staticmethod
+    def _word(index: Index) -> int:
+        return int(index.shape.columns[-1, 1])
+
+    # ---- taking rows
+
+    def update(self, delta: Delta, keys: Sequence[Column], *, keep_old: bool) -> Touched:
+        """Take the rows of a delta.
+
+        Args:
+            delta: the rows (arguments and filters by position).
+            keys: the group keys of the rows.
+            keep_old: copy the cells of touched groups before they change.
+        """
+        n = delta.length
+        groups = self.groups
+        ids = groups.lookup(keys, length=n)
+        weights = _NO_WORDS if delta.weights is None else np.ascontiguousarray(delta.weights)
+        stamp = int(self._values.get("stamp", 0)) + 1
+        arrival = int(self._values.get("arrival", 0))
+        self._values["stamp"], self._values["arrival"] = stamp, arrival + n
+        touched, first = np.empty(n, np.int64), np.empty(n, np.int64)
+        old = np.empty((n if keep_old else 0, self.width), np.int64)
+        m = k.touch(ids, weights, groups.tab, groups.cell0, self.width, stamp, touched, first, old)
+        step = Touched(touched[:m], first[:m], old[:m])
+        if self.sets and keep_old:
+            step.best = self._best(step.ids)
+        gates = {
+            i: self._weigh(i, s, delta, keys, ids, weights)
+            if s.keep is None
+            else self._keep(i, s, s.keep, delta, keys, ids, step)
+            for i, s in enumerate(self.layouts.sets)
+        }
+        if len(self.ops):
+            held: list[Any] = []  # arrays stay alive while the kernel has their addresses
+            addresses = np.array([self._addresses(op, delta, gates, held) for op in self.layouts.ops], np.int64)
+            k.accumulate(ids, weights, groups.tab, groups.cell0, self.ops, addresses, arrival)
+        return step
+
+    @staticmethod
+    def _mask(delta: Delta, arg: int | None, filter_: int | None) -> Bits | None:
+        mask = None if arg is None else delta.columns[arg].valid()
+        if filter_ is not None:
+            column = delta.columns[filter_]
+            passed = (column.words() != 0).view(np.uint8)
+            for other in (column.valid(), mask):
+                if other is not None:
+                    passed = passed & other
+            mask = passed
+        return None if mask is None else np.ascontiguousarray(mask, np.uint8)
+
+    def _addresses(self, op: Op, delta: Delta, gates: dict[int, Any], held: list[Any]) -> tuple[int, int, int]:
+        words = mask = 0
+        if op.arg is not None and op.code != k.COUNT:
+            array = _words(delta.columns[op.arg], as_float=op.as_float)
+            held.append(array)
+            words = array.ctypes.data
+        if op.values is not None:
+            gate = gates[op.values]
+            held.append(gate)
+            return words, 0, gate.ctypes.data
+        bits = self._mask(delta, op.arg, op.filter)
+        if bits is not None:
+            held.append(bits)
+            mask = bits.ctypes.data
+        return words, mask, 0
+
+    def _weigh(self, i: int, s: ValueSet, delta: Delta, keys: Sequence[Column], ids: Words, weights: Words) -> Words:
+        mask = self._mask(delta, s.arg, s.filter)
+        rows = None if mask is None else np.flatnonzero(mask)
+        index = self.sets[i]
+        values = index.lookup([*keys, delta.columns[s.arg].with_type(s.type)], rows)
+        if rows is None:
+            rows = np.arange(delta.length)
+        gates = np.zeros(delta.length, np.int64)
+        dead = np.empty(len(values), np.int64)
+        groups = self.groups
+        m = v.weigh(
+            values, rows, weights, index.tab, index.cell0, s.form, self._word(index), _KINDS[s.type.layout],
+            index._arena.bases, groups.tab, groups.cell0 + s.cell, ids, gates, dead,
+        )  # fmt: skip
+        if m:
+            self._dead.append((i, dead[:m]))
+        return gates
+
+    def _keep(
+        self, i: int, s: ValueSet, keep: int, delta: Delta, keys: Sequence[Column], ids: Words, step: Touched
+    ) -> None:
+        column = delta.columns[s.arg]
+        mask = self._mask(delta, s.arg, s.filter)
+        texts = column.views()
+        views, bases = np.ascontiguousarray(texts.views), texts.bases()
+        groups, index = self.groups, self.sets[i]
+        best = np.full(len(step.ids), -1, np.int64)
+        v.candidates(ids, groups.tab, groups.cell0, _NO_BITS if mask is None else mask, views, bases, keep, best)
+        some = np.flatnonzero(best >= 0)
+        if not len(some):
+            return
+        rows, owners = best[some], step.ids[some]
+        held = groups.tab[owners, groups.cell0 + s.cell] - 1
+        better = np.empty(len(rows), np.uint8)
+        v.improves(rows, held, views, bases, index.tab, self._word(index), index._arena.bases, keep, better)
+        chosen = np.flatnonzero(better)
+        if not len(chosen):
+            return
+        rows, owners, held = rows[chosen], owners[chosen], held[chosen]
+        new = index.lookup([*keys, column.with_type(s.type)], rows)
+        groups.tab[owners, groups.cell0 + s.cell] = new + 1
+        gone = held[(held >= 0) & (held != new)]
+        if len(gone):
+            self._dead.append((i, gone))
+
+    def tidy(self) -> None:
+        """After the results of a step are out: let go of values that no row has."""
+        for i, ids in self._dead:
+            index = self.sets[i]
+            if self.layouts.sets[i].keep is None:
+                ids = np.unique(ids)
+                ids = ids[index.tab[ids, index.cell0] == 0]
+            index.release(ids)
+        self._dead = []
+
+    def release(self, ids: Words) -> None:
+        """The groups go, with all their values."""
+        if not len(ids):
+            return
+        groups = self.groups
+        for s, index in zip(self.layouts.sets, self.sets, strict=True):
+            cell = groups.cell0 + s.cell
+            if s.keep is not None:
+                held = groups.tab[ids, cell] - 1
+                index.release(held[held >= 0])
+                continue
+            found = np.empty(max(64, 2 * len(ids)), np.int64)
+            while True:
+                m = v.members(ids, groups.tab, cell, index.tab, index.cell0 + 1, s.form, found)
+                if m <= len(found):
+                    break
+                found = np.empty(m, np.int64)
+            index.release(found[:m])
+        groups.release(ids)
+
+    # ---- results
+
+    def cells(self, ids: Words) -> Words:
+        """The cells of groups: int64[n, width]."""
+        out = np.empty((len(ids), self.width), np.int64)
+        k.copy_cells(np.ascontiguousarray(ids), self.groups.tab, self.groups.cell0, self.width, out)
+        return out
+
+    def _best(self, ids: Words) -> dict[int, Words]:
+        found: dict[int, Words] = {}
+        groups = self.groups
+        for i, final in enumerate(self.layouts.finals):
+            if final.how != "value" or (s := self.layouts.sets[final.values]).keep is not None:
+                continue
+            index = self.sets[final.values]
+            out = np.empty(len(ids), np.int64)
+            cell = groups.cell0 + s.cell
+            v.extremes(ids, groups.tab, cell, index.tab, index.cell0 + 1, final.kind == 1, out)
+            found[i] = out
+        return found
+
+    def changes(self, step: Touched, *, always: bool) -> tuple[Words, Words, list[Column]]:
+        """What the touched groups' results were and are, where that is not the same.
+
+        Args:
+            step: what ``update(keep_old=True)`` gave.
+            always: also where nothing changed.
+
+        Returns:
+            Place in ``step`` of each change, its weight, and one column per aggregate.
+        """
+        m = len(step.ids)
+        cells = np.empty((2 * m, self.width), np.int64)
+        cells[:m] = step.old
+        k.copy_cells(step.ids, self.groups.tab, self.groups.cell0, self.width, cells[m:])
+        best = {i: np.concatenate([step.best[i], new]) for i, new in self._best(step.ids).items()}
+        results = [self._result(i, final, cells, best) for i, final in enumerate(self.layouts.finals)]
+        changed = np.zeros(m, np.uint8)
+        for words, valid, _ in results:
+            f.differ(words.view(np.int64).reshape(2 * m, -1), valid, m, changed)
+        places, rows, weights = np.empty(2 * m, np.int64), np.empty(2 * m, np.int64), np.empty(2 * m, np.int64)
+        before, after = np.ascontiguousarray(cells[:m, 1]), np.ascontiguousarray(cells[m:, 1])
+        n = f.emit(before, after, changed, always, places, rows, weights)
+        rows = rows[:n]
+        columns = [
+            self._column(final, words[rows], valid[rows], from_)
+            for final, (words, valid, from_) in zip(self.layouts.finals, results, strict=True)
+        ]
+        return places[:n], weights[:n], columns
+
+    def results(self, cells: Words, ids: Words) -> list[Column]:
+        """The results of groups with these cells; one column per aggregate."""
+        best = self._best(ids)
+        out = []
+        for i, final in enumerate(self.layouts.finals):
+            words, valid, from_ = self._result(i, final, cells, best)
+            out.append(self._column(final, words, valid, from_))
+        return out
+
+    def _result(self, i: int, final: Final, cells: Words, best: dict[int, Words]) -> tuple[Any, Bits, Index | None]:
+        n = len(cells)
+        valid = np.empty(n, np.uint8)
+        words: Any
+        if final.how == "value":
+            s = self.layouts.sets[final.values]
+            held = cells[:, s.cell] - 1 if s.keep is not None else best[i]
+            return held, (held >= 0).view(np.uint8), self.sets[final.values]
+        if final.how == "words":
+            words = np.empty(n, np.int64)
+            f.final_words(cells, final.cell, final.kind, final.up if final.kind else 64, words, valid)
+        elif final.how == "floats":
+            words = np.empty(n, np.float64)
+            f.final_floats(cells, final.cell, final.kind, words, valid)
+            if final.call.type.kind is Kind.FLOAT:
+                words = words.astype(np.float32).astype(np.float64)
+        else:
+            words = np.empty((n, 2), np.int64)
+            if final.how == "wide":
+                f.final_limbs(cells, final.cell, final.kind == 2, final.up, words, valid)
+            else:
+                f.final_pair(cells, final.cell, words, valid)
+        return words, valid, None
+
+    def _column(self, final: Final, words: Any, valid: Bits, index: Index | None) -> Column:
+        t = final.call.type
+        bits = None if valid.all() else np.ascontiguousarray(valid)
+        if index is not None:
+            return self._value_column(t, words, bits, index)
+        if final.decimal_scale is not None:
+            return _decimals(t, words, bits)
+        if t.layout is Layout.FLOATS:
+            return Column.of_floats(t, words.view(np.float64), bits)
+        if t.layout is Layout.LIMBS:
+            return Column.of_limbs(t, words, bits)
+        if words.ndim == 2:
+            words = np.ascontiguousarray(words[:, 0])
+        return Column.of_words(t, words, bits)
+
+    def _value_column(self, t: SqlType, held: Words, bits: Bits | None, index: Index) -> Column:
+        if t.layout is not Layout.VIEWS:
+            out = np.empty((len(held), 2 if t.layout is Layout.LIMBS else 1), np.int64)
+            valid = np.empty(len(held), np.uint8)
+            v.words_of(np.ascontiguousarray(held), index.tab, self._word(index), out.shape[1], out, valid)
+            if t.layout is Layout.LIMBS:
+                return Column.of_limbs(t, out, bits)
+            flat = out.reshape(-1)
+            return (
+                Column.of_floats(t, flat.view(np.float64), bits) if t.is_approximate else Column.of_words(t, flat, bits)
+            )
+        if bits is None:
+            return index.key_columns(held)[-1].with_type(t)
+        some = np.flatnonzero(bits)
+        if not len(some):
+            return Column.nulls(t, len(held))
+        texts = index.key_columns(held[some])[-1].views()
+        views = np.zeros((len(held), 2), np.uint64)
+        views[some] = texts.views
+        return Column.of_views(t, Views(views, texts.buffers), bits)
+
+
+def _words(column: Column, *, as_float: bool) -> Any:
+    """The column's values as kernels read them."""
+    t = column.type
+    match t.layout:
+        case Layout.FLOATS:
+            return np.ascontiguousarray(column.floats())
+        case Layout.LIMBS:
+            limbs = np.ascontiguousarray(column.limbs())
+            if as_float:
+                high = limbs[:, 1].astype(np.float64) * 2.0**64
+                return (high + limbs[:, 0].view(np.uint64).astype(np.float64)) / 10.0**t.scale
+            return limbs
+        case Layout.WORDS:
+            words = np.ascontiguousarray(column.words())
+            return words / 10.0**t.scale if as_float else words
+        case _:
+            return _NO_WORDS
+
+
+def _decimals(t: SqlType, floats: Any, bits: Bits | None) -> Column:
+    """Doubles as DECIMAL, HALF_UP at its scale."""
+    scaled = floats * 10.0**t.scale
+    rounded = np.where(np.isfinite(scaled), np.copysign(np.floor(np.abs(scaled) + 0.5), scaled), 0.0)
+    whole = [int(x) for x in rounded.tolist()]
+    fits = np.array([abs(x) < 10**t.precision for x in whole], np.uint8) & np.isfinite(scaled).view(np.uint8)
+    valid = fits if bits is None else fits & bits
+    mask = (1 << 64) - 1
+    limbs = np.array(
+        [((x & mask), (x >> 64) & mask) if ok else (0, 0) for x, ok in zip(whole, fits.tolist(), strict=True)],
+        np.uint64,
+    )
+    limbs = limbs.reshape(-1, 2).view(np.int64)
+    checked = None if valid.all() else valid
+    if t.layout is Layout.LIMBS:
+        return Column.of_limbs(t, limbs, checked)
+    return Column.of_words(t, np.ascontiguousarray(limbs[:, 0]), checked)

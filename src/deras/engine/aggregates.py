@@ -1,0 +1,242 @@
+"""Aggregate functions: what they take, what they give, and the cells that they need."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from deras.core.errors import PlanError
+from deras.core.types import BIGINT, Kind, Layout, SqlType, decimal
+from deras.engine.kernels import agg as k
+from deras.engine.kernels import agg_values as v
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from deras.core.schema import Schema
+
+_VARIANCES = {"VAR_POP": 5, "VAR_SAMP": 6, "VARIANCE": 6, "STDDEV_POP": 7, "STDDEV_SAMP": 8, "STDDEV": 8}
+FUNCTIONS = ("COUNT", "SUM", "AVG", "MIN", "MAX", "FIRST_VALUE", "LAST_VALUE", *_VARIANCES)
+"""Names that :func:`result_type` knows."""
+
+
+@dataclass(frozen=True, slots=True)
+class AggregateCall:
+    """One aggregate of a query. Arguments and filters are columns of the input.
+
+    Args:
+        function: its name in capitals.
+        arg: position of the argument, or None for ``COUNT(*)``.
+        type: of the result.
+        distinct: each value once.
+        filter: position of a BOOLEAN column: only rows where it is TRUE count.
+        input_type: of the argument (default: as in the input's schema).
+    """
+
+    function: str
+    arg: int | None
+    type: SqlType
+    distinct: bool = False
+    filter: int | None = None
+    input_type: SqlType | None = None
+
+    def __str__(self) -> str:
+        arg = "*" if self.arg is None else f"${self.arg}"
+        text = f"{self.function}({'DISTINCT ' if self.distinct else ''}{arg})"
+        return text if self.filter is None else f"{text} FILTER (WHERE ${self.filter})"
+
+
+def result_type(function: str, argument: SqlType | None) -> SqlType:
+    """The type of an aggregate, as Flink has it.
+
+    Args:
+        function: name in capitals.
+        argument: type of the argument; None for ``COUNT(*)``.
+
+    Raises:
+        PlanError: the function is unknown or does not take the type.
+    """
+    if function == "COUNT":
+        return BIGINT.with_nullable(False)
+    if function not in FUNCTIONS:
+        raise PlanError(
+            f"aggregate function {function} is not supported yet", hint=f"There are {', '.join(FUNCTIONS)}."
+        )
+    if argument is None:
+        raise PlanError(f"{function} needs an argument")
+    if argument.layout is Layout.NESTED or argument.kind is Kind.NULL:
+        raise PlanError(f"{function} does not take {argument}")
+    if function in ("MIN", "MAX", "FIRST_VALUE", "LAST_VALUE"):
+        return argument.with_nullable(True)
+    if not argument.is_numeric:
+        raise PlanError(f"{function} takes a number, not {argument}", hint="Use CAST where the text is a number.")
+    if argument.kind is Kind.DECIMAL:
+        if function == "SUM":
+            return decimal(38, argument.scale)
+        return decimal(38, max(6, argument.scale))
+    return argument.with_nullable(True)
+
+
+@dataclass(slots=True)
+class Op:
+    """Cells of one accumulation. ``values``: the set of values that gates its rows (DISTINCT), or None."""
+
+    code: int
+    cell: int
+    arg: int | None
+    filter: int | None
+    values: int | None
+    as_float: bool = False
+
+
+@dataclass(slots=True)
+class ValueSet:
+    """The values of one argument by group.
+
+    Args:
+        arg: its position.
+        filter: position of the filter, or None.
+        type: of the argument.
+        form: ``NONE``, ``CHAIN`` or ``TREE``.
+        cell: the group's cell with the link.
+        keep: None for a multiset; else only the best value of a group is kept: 0 least, 1 greatest, 2 first, 3 last.
+    """
+
+    arg: int
+    filter: int | None
+    type: SqlType
+    form: int
+    cell: int
+    keep: int | None = None
+
+
+@dataclass(slots=True)
+class Final:
+    """How a result is made of cells.
+
+    ``how``: ``words`` (``kind`` as in ``final_words``), ``wide``, ``pair``, ``floats``, ``value`` (from the set ``values``).
+    """
+
+    call: AggregateCall
+    how: str
+    cell: int
+    kind: int = 0
+    up: int = 1
+    values: int = -1
+    decimal_scale: int | None = None
+
+
+class Layouts:
+    """The cells of a list of aggregates; equal accumulations are shared.
+
+    Args:
+        calls: the aggregates.
+        input: schema of the rows.
+        updating: rows may go again (weights).
+        released: groups go before the operator does, so a group's values must be found again.
+        merged: cells of several groups are merged (window slices): only codes that can be.
+
+    Raises:
+        PlanError: an aggregate cannot do that.
+    """
+
+    def __init__(
+        self,
+        calls: Sequence[AggregateCall],
+        input: Schema,  # noqa: A002
+        *,
+        updating: bool,
+        released: bool,
+    ) -> None:
+        self.ops: list[Op] = []
+        self.sets: list[ValueSet] = []
+        self.finals: list[Final] = []
+        self.cells = k.HEAD
+        self._input = input
+        self._updating = updating
+        self._released = released
+        for call in calls:
+            if call.input_type is None and call.arg is not None:
+                call = replace(call, input_type=input[call.arg].type)
+            self.finals.append(self._plan(call))
+
+    def _op(self, code: int, call: AggregateCall, *, as_float: bool = False) -> Op:
+        values = None
+        if call.distinct and call.arg is not None:
+            form = v.CHAIN if self._released else v.NONE
+            values = self._set(call, form)
+        for op in self.ops:
+            if (op.code, op.arg, op.filter, op.values) == (code, call.arg, call.filter, values):
+                return op
+        op = Op(code, self.cells, call.arg, call.filter, values, as_float)
+        self.cells += k.WIDTH[code]
+        self.ops.append(op)
+        return op
+
+    def _set(self, call: AggregateCall, form: int, keep: int | None = None) -> int:
+        assert call.arg is not None
+        assert call.input_type is not None
+        for i, s in enumerate(self.sets):
+            if (s.arg, s.filter, s.keep) == (call.arg, call.filter, keep):
+                s.form = max(s.form, form)
+                return i
+        self.sets.append(ValueSet(call.arg, call.filter, call.input_type, form, self.cells, keep))
+        self.cells += 1
+        return len(self.sets) - 1
+
+    def _plan(self, call: AggregateCall) -> Final:
+        name, t = call.function, call.input_type
+        result_type(name, t)  # refuses what is unknown
+        if name == "COUNT":
+            certain = call.arg is None or (t is not None and not t.nullable and not call.distinct)
+            if certain and call.filter is None:
+                return Final(call, "words", 1)
+            return Final(call, "words", self._op(k.COUNT, call).cell)
+        assert t is not None
+        if name in ("MIN", "MAX"):
+            return self._extreme(call, t)
+        if name in ("FIRST_VALUE", "LAST_VALUE"):
+            last = name == "LAST_VALUE"
+            if self._updating:
+                raise PlanError(
+                    f"{name} is not supported over rows that may be updated or deleted",
+                    hint="Use it on an append-only input, e.g. before the first GROUP BY or join.",
+                )
+            if t.layout is Layout.VIEWS:
+                return Final(call, "value", -1, values=self._set(call, v.NONE, 3 if last else 2))
+            if t.layout is Layout.LIMBS:
+                return Final(call, "pair", self._op(k.FIRST_LIMBS + last, call).cell)
+            return Final(call, "words", self._op(k.FIRST_WORD + last, call).cell, 3, bits_of(call.type))
+        if name in _VARIANCES:
+            kind = _VARIANCES[name]
+            if t.is_integer:
+                return Final(call, "words", self._op(k.SUM_SQUARES_WORD, call).cell, kind, bits_of(call.type))
+            exact = t.kind is Kind.DECIMAL
+            op = self._op(k.SUM_SQUARES, call, as_float=exact)
+            return Final(call, "floats", op.cell, kind, decimal_scale=call.type.scale if exact else None)
+        kind = 2 if name == "AVG" else 1
+        if t.is_approximate:
+            return Final(call, "floats", self._op(k.SUM_FLOAT, call).cell, kind)
+        if t.kind is Kind.DECIMAL:
+            code = k.SUM_WIDE_LIMBS if t.layout is Layout.LIMBS else k.SUM_WIDE
+            up = 10 ** max(0, call.type.scale - t.scale)
+            return Final(call, "wide", self._op(code, call).cell, kind, up)
+        return Final(call, "words", self._op(k.SUM_WORD, call).cell, kind, bits_of(call.type))
+
+    def _extreme(self, call: AggregateCall, t: SqlType) -> Final:
+        greatest = call.function == "MAX"
+        if self._updating:
+            return Final(call, "value", -1, int(greatest), values=self._set(call, v.TREE))
+        if t.layout is Layout.VIEWS:
+            return Final(call, "value", -1, values=self._set(call, v.NONE, int(greatest)))
+        call = replace(call, distinct=False)
+        if t.layout is Layout.LIMBS:
+            return Final(call, "pair", self._op(k.MIN_LIMBS + greatest, call).cell)
+        if t.layout is Layout.FLOATS:
+            return Final(call, "words", self._op(k.MIN_FLOAT + greatest, call).cell, 4, 64)
+        return Final(call, "words", self._op(k.MIN_WORD + greatest, call).cell, 3, 64)
+
+
+def bits_of(t: SqlType) -> int:
+    """The width that an integer result wraps to."""
+    return t.bits if t.is_integer else 64
