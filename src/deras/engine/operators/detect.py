@@ -109,8 +109,8 @@ class Detect(Operator):
         out = np.empty((4, n), np.float64)
         table = self._index.tab.view(np.float64)
         dspot(
-            table, self._index.cell0, ids, values, valid, np.ascontiguousarray(times), self.depth, self.calibrate, self.peaks,
-            self.level, self.risk, self.rearm, anomaly, out, known,
+            table, self._index.cell0, ids, values, valid, np.ascontiguousarray(times),
+            self.depth, self.calibrate, self.peaks, self.level, self.risk, self.rearm, anomaly, out, known,
         )  # fmt: skip
         judged = (known & 1).astype(np.uint8)
         bounded = (known >> 1).astype(np.uint8)
