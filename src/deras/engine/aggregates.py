@@ -153,7 +153,7 @@ class Layouts:
         self.finals: list[Final] = []
         self.cells = k.HEAD
         self._input = input
-        self._updating = updating
+        self.updating = updating
         self._released = released
         for call in calls:
             if call.input_type is None and call.arg is not None:
@@ -197,7 +197,7 @@ class Layouts:
             return self._extreme(call, t)
         if name in ("FIRST_VALUE", "LAST_VALUE"):
             last = name == "LAST_VALUE"
-            if self._updating:
+            if self.updating:
                 raise PlanError(
                     f"{name} is not supported over rows that may be updated or deleted",
                     hint="Use it on an append-only input, e.g. before the first GROUP BY or join.",
@@ -225,7 +225,7 @@ class Layouts:
 
     def _extreme(self, call: AggregateCall, t: SqlType) -> Final:
         greatest = call.function == "MAX"
-        if self._updating:
+        if self.updating:
             return Final(call, "value", -1, int(greatest), values=self._set(call, v.TREE))
         if t.layout is Layout.VIEWS:
             return Final(call, "value", -1, values=self._set(call, v.NONE, int(greatest)))

@@ -82,6 +82,26 @@ class Windows:
             return (ends - self.slide - self.offset) // self.size * self.size + self.offset
         return ends - self.size
 
+    def first_end(self, slices: Words) -> Words:
+        """The end of the first window that holds each slice; slices are as long as the slide, given by their starts."""
+        return slices + self.slide
+
+    def ends_of_slice(self, start: int) -> range:
+        """The ends of all windows that hold a slice."""
+        if self.kind == "cumulate":
+            last = (start - self.offset) // self.size * self.size + self.offset + self.size
+        else:
+            last = start + self.size
+        return range(start + self.slide, last + 1, self.slide)
+
+    def last_fired(self, marks: Words) -> Words:
+        """The end of the last window that each watermark has fired (sizes being multiples of the slide)."""
+        zone = zone_of(self.zone)
+        ends = (zone.wall(marks + 1, 1) - self.offset) // self.slide * self.slide + self.offset
+        while (early := self.fire_at(ends) > marks).any():
+            ends = ends - early * self.slide
+        return ends
+
     def __str__(self) -> str:
         slide = f"{self.slide} ms, " if self.kind != "tumble" else ""
         return f"{self.kind.upper()}({slide}{self.size} ms)"

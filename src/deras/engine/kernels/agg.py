@@ -20,7 +20,7 @@ code  cells
 """
 
 # Numba is typed in part only.
-# mypy: disable-error-code="no-untyped-def"
+# mypy: disable-error-code="no-untyped-def,no-untyped-call,call-arg"
 
 from __future__ import annotations
 

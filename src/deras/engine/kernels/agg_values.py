@@ -7,7 +7,7 @@ Links hold ids, so they are rebuilt after a restore.
 """
 
 # Numba is typed in part only.
-# mypy: disable-error-code="no-untyped-def"
+# mypy: disable-error-code="no-untyped-def,no-untyped-call,call-arg"
 
 from __future__ import annotations
 

@@ -1,0 +1,431 @@
+"""GROUP BY window: one final result for each window and key, when the watermark has passed the window's end."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from deras.core.column import Column
+from deras.core.delta import Delta
+from deras.core.errors import PlanError
+from deras.core.time import MAX_WATERMARK, MIN_WATERMARK
+from deras.core.types import BIGINT, timestamp_ltz
+from deras.engine.accumulator import Accumulator
+from deras.engine.kernels import agg as k
+from deras.engine.operator import Operator, Out
+from deras.engine.operators.window_table import time_column
+from deras.engine.rejects import reject_rows
+from deras.engine.windows import WindowKind, Windows
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from deras.core.records import Rejected
+    from deras.core.schema import Schema
+    from deras.core.time import Tick
+    from deras.engine.aggregates import AggregateCall
+    from deras.engine.state import Index, State
+
+Words = npt.NDArray[np.int64]
+
+_END = BIGINT.with_nullable(False)
+
+
+class WindowAggregate(Operator):
+    """Aggregates per window and key; insert-only, by window end, keys of a window in the order of their first rows.
+
+    A window fires when the watermark reaches its last millisecond. A row is late for a window when the watermark that it
+    saw had reached that; it is rejected when it is late for all of its windows, and counts in the others otherwise.
+
+    Windows that overlap share slices (as long as the slide), so that a row costs one update; slices are merged when a
+    window fires. Aggregates whose cells cannot be merged (DISTINCT, MIN and MAX of
+    text, FIRST_VALUE …) are kept per window instead.
+
+    Args:
+        input: schema of the rows.
+        rowtime: position of the time attribute (None with ``proctime``).
+        kind: ``tumble``, ``hop`` or ``cumulate``.
+        size_ms: length of the (longest) window.
+        slide_ms: distance of hops, or step of cumulate.
+        offset_ms: shift of all windows.
+        zone: the session's zone where the time is TIMESTAMP_LTZ, else None.
+        keys: positions of the key columns.
+        calls: the aggregates.
+        schema: the output.
+        layout: the output's columns in order: numbers (keys first, then aggregates) and ``start``, ``end``, ``time``;
+            by default keys, aggregates, and as many of the three as ``schema`` has columns left.
+        proctime: windows of processing time: rows count at the step's ``now``, windows fire when it has passed.
+        input_append: whether the input only inserts.
+        origin: what rejected rows are said to come from.
+    """
+
+    append_only = True
+
+    def __init__(
+        self,
+        input: Schema,  # noqa: A002
+        rowtime: int | None,
+        kind: WindowKind,
+        size_ms: int,
+        slide_ms: int,
+        offset_ms: int,
+        zone: str | None,
+        keys: Sequence[int],
+        calls: Sequence[AggregateCall],
+        schema: Schema,
+        layout: Sequence[int | str] | None = None,
+        *,
+        proctime: bool = False,
+        input_append: bool = True,
+        origin: str = "WindowAggregate",
+    ) -> None:
+        self.input = input
+        self.rowtime = rowtime
+        if kind == "hop" and size_ms % slide_ms:
+            raise PlanError(
+                f"the size of a hop window ({size_ms} ms) must be a multiple of its slide ({slide_ms} ms)",
+                hint="Choose a size that the slide divides.",
+            )
+        self.windows = Windows(kind, size_ms, slide_ms, offset_ms, zone)
+        self.keys = tuple(keys)
+        self.calls = tuple(calls)
+        self.schema = schema
+        self.proctime = proctime
+        self.origin = origin
+        made = len(self.keys) + len(self.calls)
+        self.layout: tuple[int | str, ...] = tuple(
+            layout if layout is not None else [*range(made), *("start", "end", "time")[: len(schema) - made]]
+        )
+        types = [_END, *(input[i].type for i in self.keys)]
+        self._groups = Accumulator(types, self.calls, input, updating=not input_append, released=True, extra=1)
+        self._sliced = kind != "tumble" and self._groups.mergeable
+        self._slice = slide_ms
+        self._values: dict[str, Any] = {}
+        self._merge: Index
+        self._rebuild = False
+        self._clear()
+
+    def _clear(self) -> None:
+        # Ids by window end (or slice start); ends and slices to come, by the watermark that they wait for.
+        self._members: dict[int, list[Words]] = {}
+        self._waiting: list[tuple[int, int]] = []
+        self._fresh: list[int] = []
+        self._ends: set[int] = set()
+        self._slices: list[tuple[int, int]] = []
+
+    def open(self, state: State) -> None:
+        """The groups of all windows that have not fired."""
+        self._groups.open(state)
+        self._values = state.values("window")
+        if self._sliced:
+            types = [self.input[i].type for i in self.keys]
+            self._merge = state.index("merge", types, 0, saved=False)
+        state.on_restore(self._restored)
+
+    def _restored(self) -> None:
+        self._rebuild = True
+
+    # ---- a step
+
+    def step(self, deltas: Sequence[Delta | None], tick: Tick) -> Out:
+        """Take the rows, fire the windows."""
+        low = max(tick.low, int(self._values.get("watermark", MIN_WATERMARK)))
+        if self._rebuild:
+            self._rebuild = False
+            self._relist(low)
+        delta = deltas[0]
+        if delta is not None and not delta.length:
+            delta = None
+        if self.proctime:
+            return self._proctime_step(delta, tick)
+        high = max(low, tick.high)
+        self._values["watermark"] = high
+        if delta is None:
+            return Out(self._fire(high, np.array([low], np.int64)))
+        assert self.rowtime is not None
+        dropped: list[Rejected] = []
+        column = delta.columns[self.rowtime]
+        rows: Words | None = None
+        if (valid := column.valid()) is not None and not valid.all():
+            bad = np.flatnonzero(valid == 0)
+            message = f"the time column `{self.input[self.rowtime].name}` of {self.windows} is NULL"
+            dropped.append(reject_rows(delta, bad, [message] * len(bad), reason="constraint", origin=self.origin))
+            rows = np.flatnonzero(valid)
+            delta = delta.take(rows)
+            column = delta.columns[self.rowtime]
+        marks = np.maximum.accumulate(np.maximum(delta.mark_array(), low))
+        walls = self.windows.walls(column.words(), column.type)
+        lasts, total = self.windows.last_end(walls)
+        late = np.flatnonzero(self.windows.fire_at(lasts) <= marks)
+        if len(late):
+            dropped.append(self._late(delta, late, lasts, marks))
+        seen = np.concatenate([np.array([low], np.int64), _distinct(marks)])
+        if self._sliced:
+            return Out(self._sliced_step(delta, walls, lasts, marks, low, high, seen), dropped)
+        if self.windows.kind == "tumble":
+            ends = lasts
+            places = None
+            if len(late):
+                keep = np.ones(delta.length, np.bool_)
+                keep[late] = False
+                places = np.flatnonzero(keep)
+                ends = lasts[places]
+        elif total:
+            places, _, ends = self.windows.assign(walls)
+            good = self.windows.fire_at(ends) > marks[places]
+            if not good.all():
+                places, ends = places[good], ends[good]
+        else:
+            places, ends = np.empty(0, np.int64), np.empty(0, np.int64)
+        self._take(delta, places, ends)
+        return Out(self._fire(high, seen), dropped)
+
+    def _late(self, delta: Delta, late: Words, lasts: Words, marks: Words) -> Rejected:
+        ends = lasts[late]
+        starts = self.windows.start_of(ends)
+        zone = f" ({self.windows.zone})" if self.windows.zone else ""
+        messages = [
+            f"late for the window {_text(s)} to {_text(e)}{zone} of {self.windows}: the watermark was {_text(m)}"
+            for s, e, m in zip(starts.tolist(), ends.tolist(), marks[late].tolist(), strict=True)
+        ]
+        return reject_rows(delta, late, messages, reason="late", origin=self.origin, rowtime=self.rowtime)
+
+    def _proctime_step(self, delta: Delta | None, tick: Tick) -> Out:
+        marks = np.array([tick.low], np.int64)
+        fired = self._fire(tick.now - 1, marks)
+        if delta is not None:
+            n = delta.length
+            walls = self.windows.walls(np.full(n, tick.now * 1000, np.int64), timestamp_ltz(3))
+            if self._sliced:
+                self._take(delta, None, self._slice_of(walls))
+                self._await_slices(tick.now - 1)
+            else:
+                places, _, ends = self.windows.assign(walls)
+                self._take(delta, None if len(places) == n else places, ends)
+        if tick.high == MAX_WATERMARK:
+            last = self._fire(MAX_WATERMARK, marks)
+            fired = last if fired is None else fired if last is None else Delta.concat([fired, last])
+        return Out(fired)
+
+    def wake(self, now: int) -> int | None:
+        """The processing time in ms at which a step is wanted though no rows came, or None."""
+        return self._waiting[0][0] + 1 if self.proctime and self._waiting else None
+
+    def _take(self, delta: Delta, rows: Words | None, places: Words) -> None:
+        """Take rows into their windows or slices (``places``: end or start of each)."""
+        arrival = int(self._values.get("arrival", 0))
+        self._values["arrival"] = arrival + delta.length
+        taken = delta if rows is None else delta.take(rows)
+        if not taken.length:
+            return
+        groups = self._groups
+        keys = [Column.of_words(_END, places), *(taken.columns[i] for i in self.keys)]
+        touched = groups.update(taken, keys, keep_old=False)
+        tab, cell = groups.groups.tab, groups.groups.cell0 + groups.extra
+        fresh = np.flatnonzero(tab[touched.ids, cell] == 0)
+        if len(fresh):
+            ids = touched.ids[fresh]
+            first = touched.first[fresh]
+            tab[ids, cell] = arrival + 1 + (first if rows is None else rows[first])
+            self._list(ids, tab[ids, 0])
+        groups.tidy()
+
+    def _list(self, ids: Words, places: Words) -> None:
+        """Remember new groups with their windows or slices."""
+        for place, part in _by_place(ids, places):
+            pieces = self._members.get(place)
+            if pieces is None:
+                self._members[place] = [part]
+                if self._sliced:
+                    last = int(self.windows.last_end(np.array([place], np.int64))[0][0])
+                    heapq.heappush(self._slices, (self._fire_at(last), place))
+                    self._fresh.append(place)
+                else:
+                    heapq.heappush(self._waiting, (self._fire_at(place), place))
+            else:
+                pieces.append(part)
+
+    def _fire_at(self, end: int) -> int:
+        return int(self.windows.fire_at(np.array([end], np.int64))[0])
+
+    def _relist(self, low: int) -> None:
+        """After a restore: the lists of groups, windows and slices."""
+        self._clear()
+        index = self._groups.groups
+        ids = index.ids()
+        ids = ids[np.argsort(index.tab[ids, index.cell0 + self._groups.extra], kind="stable")]
+        if len(ids):
+            self._list(ids, index.tab[ids, 0])
+        if self._sliced:
+            self._await_slices(low)
+
+    # ---- windows one by one
+
+    def _fire(self, limit: int, seen: Words) -> Delta | None:
+        """Results of all windows that wait for a watermark up to ``limit``."""
+        if self._sliced:
+            fired = []
+            while self._waiting and self._waiting[0][0] <= limit:
+                fired.append(self._fire_merged(heapq.heappop(self._waiting)[1], seen))
+            self._drop_slices(limit)
+            return Delta.concat(fired) if fired else None
+        ends: list[int] = []
+        parts: list[Words] = []
+        while self._waiting and self._waiting[0][0] <= limit:
+            _, end = heapq.heappop(self._waiting)
+            pieces = self._members.pop(end)
+            ends.append(end)
+            parts.append(pieces[0] if len(pieces) == 1 else np.concatenate(pieces))
+        if not ends:
+            return None
+        groups = self._groups
+        ids = np.concatenate(parts)
+        if groups.layouts.updating:
+            alive = groups.groups.tab[ids, groups.groups.cell0 + 1] > 0
+            counts = np.array([len(p) for p in parts])
+            window_ends = np.repeat(np.array(ends, np.int64), counts)[alive]
+            shown = ids[alive]
+        else:
+            window_ends = np.repeat(np.array(ends, np.int64), [len(p) for p in parts])
+            shown = ids
+        delta = self._out(
+            groups.groups.key_columns(shown)[1:], groups.results(groups.cells(shown), shown), window_ends, seen
+        )
+        groups.release(ids)
+        return delta
+
+    def _out(self, keys: list[Column], results: list[Column], ends: Words, seen: Words) -> Delta:
+        made: list[Column] = [*keys, *results]
+        columns = []
+        fire = self.windows.fire_at(ends)
+        for item, field in zip(self.layout, self.schema, strict=True):
+            if item == "start":
+                columns.append(time_column(field.type, self.windows.start_of(ends)))
+            elif item == "end":
+                columns.append(time_column(field.type, ends))
+            elif item == "time":
+                columns.append(time_column(field.type, fire))
+            else:
+                columns.append(made[int(item)].with_type(field.type))
+        # What was the watermark just before the one that fired it: the greatest one seen below.
+        marks = seen[np.maximum(np.searchsorted(seen, fire, "left") - 1, 0)]
+        return Delta(self.schema, columns, None, marks, len(ends))
+
+    # ---- slices
+
+    def _slice_of(self, walls: Words) -> Words:
+        size, offset = self._slice, self.windows.offset
+        return (walls - offset) // size * size + offset
+
+    def _sliced_step(
+        self, delta: Delta, walls: Words, lasts: Words, marks: Words, low: int, high: int, seen: Words
+    ) -> Delta | None:
+        windows = self.windows
+        slices = self._slice_of(walls)
+        firsts = windows.first_end(slices)
+        partly = windows.fire_at(firsts) <= marks
+        lost = windows.fire_at(lasts) <= marks
+        whole = ~lost & (~partly | (marks <= low))
+        rows = np.flatnonzero(whole)
+        self._take(delta, None if len(rows) == delta.length else rows, slices[rows])
+        self._await_slices(low)
+        fired: list[Delta] = []
+        rows = np.flatnonzero(~lost & ~whole)
+        if len(rows):
+            # Rows that are late for some of their windows wait until those have fired.
+            levels = windows.last_fired(marks[rows])
+            bounds = [0, *(np.flatnonzero(np.diff(levels)) + 1).tolist(), len(rows)]
+            arrival = int(self._values["arrival"])
+            for a, b in itertools.pairwise(bounds):
+                level = self._fire_at(int(levels[a]))
+                if (out := self._fire(min(level, high), seen)) is not None:
+                    fired.append(out)
+                part = rows[a:b]
+                self._values["arrival"] = arrival - delta.length
+                self._take(delta, part, slices[part])
+                self._await_slices(level)
+        if (out := self._fire(high, seen)) is not None:
+            fired.append(out)
+        return Delta.concat(fired) if fired else None
+
+    def _await_slices(self, passed: int) -> None:
+        """Wait for all windows of new slices that the watermark ``passed`` has not fired."""
+        for start in self._fresh:
+            for end in self.windows.ends_of_slice(start):
+                at = self._fire_at(end)
+                if at > passed and end not in self._ends:
+                    self._ends.add(end)
+                    heapq.heappush(self._waiting, (at, end))
+        self._fresh.clear()
+
+    def _fire_merged(self, end: int, seen: Words) -> Delta:
+        self._ends.discard(end)
+        start = int(self.windows.start_of(np.array([end], np.int64))[0])
+        groups = self._groups
+        parts = [p for s in range(start, end, self._slice) for p in self._members.get(s, ())]
+        ids = np.concatenate(parts)
+        index = groups.groups
+        if len(parts) > 1:
+            ids = ids[np.argsort(index.tab[ids, index.cell0 + groups.extra], kind="stable")]
+        keys = index.key_columns(ids)[1:]
+        found = self._merge.lookup(keys, length=len(ids))
+        _, first, inverse = np.unique(found, return_index=True, return_inverse=True)
+        order = np.argsort(first)
+        rank = np.empty(len(order), np.int64)
+        rank[order] = np.arange(len(order))
+        cells = np.zeros((len(order), groups.width), np.int64)
+        k.merge_cells(ids, rank[inverse.reshape(-1)], index.tab, index.cell0, groups.ops, cells)
+        self._merge.release(found[first])
+        rows = first[order]
+        if groups.layouts.updating:
+            alive = cells[:, 1] > 0
+            cells, rows = np.ascontiguousarray(cells[alive]), rows[alive]
+        results = groups.results(cells, ids[rows])
+        return self._out([c.take(rows) for c in keys], results, np.full(len(rows), end, np.int64), seen)
+
+    def _drop_slices(self, passed: int) -> None:
+        while self._slices and self._slices[0][0] <= passed:
+            _, start = heapq.heappop(self._slices)
+            for part in self._members.pop(start, ()):
+                self._groups.release(part)
+
+    def explain(self) -> dict[str, Any]:
+        """Facts for EXPLAIN."""
+        return {
+            "operator": "WindowAggregate",
+            "window": str(self.windows),
+            "time": "processing time" if self.rowtime is None else self.input[self.rowtime].name,
+            "keys": [self.input[i].name for i in self.keys],
+            "aggregates": [str(c) for c in self.calls],
+            "state": "cells of each key and " + ("slice" if self._sliced else "window") + " that has not fired",
+            "bounded": True,
+        }
+
+
+def _by_place(ids: Words, places: Words) -> list[tuple[int, Words]]:
+    """The ids of each window or slice, in order."""
+    if places[0] == places[-1] and (places == places[0]).all():
+        return [(int(places[0]), ids)]
+    order = np.argsort(places, kind="stable")
+    ids, places = ids[order], places[order]
+    bounds = np.flatnonzero(np.diff(places)) + 1
+    firsts = np.concatenate([np.zeros(1, np.int64), bounds])
+    return list(zip(places[firsts].tolist(), np.split(ids, bounds), strict=True))
+
+
+def _distinct(marks: Words) -> Words:
+    """The distinct values of a rising array."""
+    return marks[np.concatenate([np.ones(1, np.bool_), np.diff(marks) != 0])]
+
+
+def _text(ms: int) -> str:
+    """A time in ms for a message."""
+    if ms == MIN_WATERMARK:
+        return "not there yet"
+    if ms == MAX_WATERMARK:
+        return "the end of the input"
+    return str(np.datetime64(ms, "ms")).replace("T", " ").removesuffix(".000")
