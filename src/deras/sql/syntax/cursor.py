@@ -255,23 +255,48 @@ class Cursor:
             return f"Remove the comma before {where}."
         if near and (token.key not in RESERVED or not wants_name):
             return f"Did you mean {near}?"
-        if token.kind is Kind.WORD and token.key in RESERVED and wants_name and token.key not in _CLAUSES:
+        if ";" in tried and token.key in _STARTS:
+            return "Put a semicolon between the statements."
+        clause = token.key in _NEVER_NAMES or (
+            token.key in _CLAUSES and any(w in (EXPRESSION, "an alias") for w in tried)
+        )
+        if token.kind is Kind.WORD and token.key in RESERVED and wants_name and not clause:
             return f"{token.key} is a reserved word: write `{token.value}` in backticks to use it as a name."
-        if "," in tried and token.kind in _OPERANDS and (token.kind is not Kind.WORD or token.key not in RESERVED):
+        if token.key == "," and wants_name:
+            return "Something is missing before the comma, or it is one too many."
+        if "," in tried and token.kind in OPERANDS and (token.kind is not Kind.WORD or token.key not in RESERVED):
             return "Put a comma between the items."
         if token.key == ")" and ")" not in tried:
             return "There is one closing bracket too many, or something is missing before it."
         if token.key == "$" and self.peek().key == "{":
             return "Placeholders such as ${NAME} must be filled in before the SQL is read."
-        if ")" in tried and (token.kind is Kind.END or token.key in (*_CLAUSES, ";")):
+        if (")" in tried or "]" in tried) and (token.kind is Kind.END or token.key in (*_CLAUSES, ";")):
             return "A bracket is not closed."
         if token.kind is Kind.STRING and any(t.startswith(NAME) for t in tried):
             return "Single quotes make text; write names bare or in backticks."
         return ""
 
 
-_OPERANDS = (Kind.WORD, Kind.QUOTED, Kind.STRING, Kind.INTEGER, Kind.DECIMAL, Kind.DOUBLE)
+OPERANDS = (Kind.WORD, Kind.QUOTED, Kind.STRING, Kind.BINARY, Kind.INTEGER, Kind.DECIMAL, Kind.DOUBLE)
 _CLAUSES = ("FROM", "WHERE", "GROUP", "ORDER", "HAVING", "LIMIT", "UNION", "WINDOW", "ON", "SELECT")
+
+
+_STARTS = (
+    "SELECT",
+    "INSERT",
+    "CREATE",
+    "DROP",
+    "ALTER",
+    "SHOW",
+    "SET",
+    "DESCRIBE",
+    "EXPLAIN",
+    "BEGIN",
+    "EXECUTE",
+    "USE",
+)
+_NEVER_NAMES = ("NOT", "AND", "OR", "IS", "IN", "DISTINCT", "AS", "BY", "THEN", "ELSE", "WHEN", "BETWEEN", "LIKE")
+_SHOWN = 10
 
 
 def _short(text: str) -> str:
@@ -282,7 +307,6 @@ def _short(text: str) -> str:
 def choice(words: list[str]) -> str:
     """``a, b or c`` with symbols quoted."""
     shown = [w if w[0].isalpha() else f"'{w}'" for w in words]
-    if len(shown) > 12:
-        shown = [*shown[:11], "…"]
-        return ", ".join(shown)
+    if len(shown) > _SHOWN:
+        return ", ".join([*shown[: _SHOWN - 1], "…"])
     return shown[0] if len(shown) == 1 else ", ".join(shown[:-1]) + " or " + shown[-1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
+from deras.sql.syntax.cursor import OPERANDS
 from deras.sql.syntax.expressions import (
     Call,
     Cast,
@@ -40,6 +41,26 @@ _MORE_UNITS = (
 _ALL_UNITS = {**{u: u for u in UNITS.values()}, **{u: u for u in _MORE_UNITS}, **_SQL_TSI}
 _SHOWN_UNITS = ("YEAR", "QUARTER", "MONTH", "WEEK", "DAY", "HOUR", "MINUTE", "SECOND")
 _JSON = ("JSON_VALUE", "JSON_QUERY", "JSON_EXISTS", "JSON_OBJECT", "JSON_ARRAY", "JSON_OBJECTAGG", "JSON_ARRAYAGG")
+
+_AFTER_OPERAND = frozenset(
+    (
+        "VALUE",
+        "IS",
+        "IN",
+        "LIKE",
+        "ILIKE",
+        "RLIKE",
+        "SIMILAR",
+        "BETWEEN",
+        "NOT",
+        "AND",
+        "OR",
+        "OVERLAPS",
+        "CONTAINS",
+        "PRECEDES",
+        "SUCCEEDS",
+    )
+)
 
 
 class CallParser(OperatorParser):
@@ -406,7 +427,8 @@ class CallParser(OperatorParser):
         return self.call_tail(name, tuple(args), start, order_by=order_by, json=clauses)
 
     def _json_pair(self, args: list[Expr]) -> None:
-        if self.token.key == "KEY" and self.peek().key not in ("VALUE", ":", ".", "(", ","):
+        after = self.peek()
+        if self.token.key == "KEY" and after.kind in OPERANDS and after.key not in _AFTER_OPERAND:
             self.advance()
         args.append(self.expression())
         self.expect_any("VALUE", ":")

@@ -210,7 +210,7 @@ class CreateParser(QueryParser):
             self.expect("KEY")
             primary, enforced = True, self._enforced()
         elif constraint_start.key == "CONSTRAINT" or self.token.key == "UNIQUE":
-            self.tried.append("PRIMARY KEY")
+            self.tried = [*self.tried[:-1], "PRIMARY KEY"]
             self.fail("UNIQUE is not supported; use PRIMARY KEY NOT ENFORCED." if self.token.key == "UNIQUE" else "")
         return PhysicalColumn(name, found, primary, enforced, self._comment(), span=self.since(start))
 

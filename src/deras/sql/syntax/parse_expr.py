@@ -234,7 +234,7 @@ class OperatorParser(TypeParser):
                 index = self.expression()
                 self.expect("]")
                 found = ItemAccess(found, index, span=self.since(start))
-            elif key == "." and not isinstance(found, (ColumnRef, Star)):
+            elif key == "." and not isinstance(found, Star):
                 self.advance()
                 if self.accept("*"):
                     return FieldAccess(found, None, span=self.since(start))

@@ -74,6 +74,9 @@ class QueryParser(RelationParser):
         if self.accept("ORDER"):
             self.expect("BY")
             order_by = self.comma_list(self.order_item)
+        if order_by and self.token.key in ("WHERE", "GROUP", "HAVING"):
+            word = "GROUP BY" if self.token.key == "GROUP" else self.token.key
+            raise self.error(f"{word} must stand before ORDER BY", self.token.span)
         if self.accept("LIMIT") and not self.accept("ALL"):
             limit = self._count()
             if self.token.key == ",":

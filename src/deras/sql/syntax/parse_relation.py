@@ -201,7 +201,7 @@ class RelationParser(MatchParser):
         here = self.token.start
         if self.accept("AS"):
             name = self.identifier("an alias")
-        elif self.is_name() and not self.at_words("ASOF", "JOIN"):
+        elif self.is_name() and not (self.at_words("ASOF", "JOIN") or self.at_words("MATCH_CONDITION", "(")):
             name = self.identifier()
         else:
             return found

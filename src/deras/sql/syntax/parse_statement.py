@@ -195,6 +195,9 @@ class StatementParser(AlterParser):
                 only = "A statement set holds INSERT statements only, and closes with END."
                 self.fail("" if self._near(self.token, ["INSERT", "END"]) else only)
             found.append(self._insert())
+            if self._at_end():
+                self.tried = [";"]
+                self.fail("Close the statement set with ; END;.")
             self.expect(";")
 
     def _execute(self) -> Statement:

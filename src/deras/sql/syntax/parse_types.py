@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deras.core.errors import Span
+from deras.core.errors import Span, did_you_mean
 from deras.sql.syntax.cursor import Cursor
 from deras.sql.syntax.lexer import Kind
 from deras.sql.syntax.nodes import DataType, TypeField
@@ -58,7 +58,7 @@ class TypeParser(Cursor):
         nullable: bool | None = None
         if self.accept("NOT", "NULL"):
             nullable = False
-        elif self.accept("NULL"):
+        elif self.peek().key != "ON" and self.accept("NULL"):  # JSON_VALUE(… RETURNING INT NULL ON EMPTY)
             nullable = True
         if nullable is None:
             return found
@@ -89,6 +89,9 @@ class TypeParser(Cursor):
             if not self.is_name():
                 self.tried.append("a type")
                 self.fail()
+            if self.peek().key != "." and (self.peek().key == "(" or did_you_mean(key, _ARGUMENTS)):
+                hint = did_you_mean(key, _ARGUMENTS)
+                raise self.error(f"unknown type {token.value!r}", token.span, hint=hint)
             return self._user_type(start)
         self.advance()
         if name == "DOUBLE":
@@ -209,6 +212,7 @@ class TypeParser(Cursor):
         unit = UNITS.get(self.token.key)
         if unit is None:
             self.tried.extend(_UNIT_NAMES)
-            self.fail()
+            after_text = self.at > 1 and self.tokens[self.at - 1].kind is Kind.STRING
+            self.fail("The unit stands behind the text: INTERVAL '5' MINUTE." if after_text else "")
         self.advance()
         return unit

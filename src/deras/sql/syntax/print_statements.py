@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from deras.sql.syntax import statements as s  # noqa: TC001 - singledispatch reads it
 from deras.sql.syntax.printer import brackets, commas, quote, to_sql
 
 if TYPE_CHECKING:
-    from deras.sql.syntax import statements as s
     from deras.sql.syntax.nodes import Property
 
 

@@ -361,8 +361,7 @@ def _arguments(node: e.Call) -> str:
         last = f" FROM {to_sql(args[2])}" if len(args) > 2 else ""
         return f"{operand(args[0], _STRENGTH_OF_OPERAND)} IN {to_sql(args[1])}{last}"
     if special and name in ("JSON_OBJECT", "JSON_OBJECTAGG"):
-        # the brackets keep a key that is called KEY a key
-        pairs = (f"KEY ({to_sql(k)}) VALUE {to_sql(v)}" for k, v in zip(args[::2], args[1::2]))
+        pairs = (f"{to_sql(k)} VALUE {to_sql(v)}" for k, v in zip(args[::2], args[1::2]))
         return ", ".join(pairs)
     return commas(args)
 

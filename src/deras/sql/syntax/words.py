@@ -45,7 +45,8 @@ RESERVED = _words("""
 """)
 """A bare one of these is never a name: backticks are needed.
 
-DATETIME is left out on purpose: Flink reserves it for a function that it does not have, and benchmark scripts use it bare.
+DATETIME is left out on purpose: Flink reserves it for a function that it does not have, and benchmark scripts use it
+bare.
 """
 
 FUNCTION_WORDS = _words("""
