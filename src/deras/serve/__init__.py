@@ -1,1 +1,1 @@
-"""Deras: serve."""
+"""Views to people: REST, subscriptions, the live dashboard."""
