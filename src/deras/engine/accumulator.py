@@ -139,12 +139,12 @@ class Accumulator:
         step = Touched(touched[:m], first[:m], old[:m])
         if self.sets and keep_old:
             step.best = self._best(step.ids)
-        gates = {
-            i: self._weigh(i, s, delta, keys, ids, weights)
-            if s.keep is None
-            else self._keep(i, s, s.keep, delta, keys, ids, step)
-            for i, s in enumerate(self.layouts.sets)
-        }
+        gates: dict[int, Words] = {}
+        for i, s in enumerate(self.layouts.sets):
+            if s.keep is None:
+                gates[i] = self._weigh(i, s, delta, keys, ids, weights)
+            else:
+                self._keep(i, s, s.keep, delta, keys, ids, step)
         if len(self.ops):
             held: list[Any] = []  # arrays stay alive while the kernel has their addresses
             addresses = np.array([self._addresses(op, delta, gates, held) for op in self.layouts.ops], np.int64)
@@ -401,11 +401,8 @@ def _decimals(t: SqlType, floats: Any, bits: Bits | None) -> Column:
     fits = np.array([abs(x) < 10**t.precision for x in whole], np.uint8) & np.isfinite(scaled).view(np.uint8)
     valid = fits if bits is None else fits & bits
     mask = (1 << 64) - 1
-    limbs = np.array(
-        [((x & mask), (x >> 64) & mask) if ok else (0, 0) for x, ok in zip(whole, fits.tolist(), strict=True)],
-        np.uint64,
-    )
-    limbs = limbs.reshape(-1, 2).view(np.int64)
+    pairs = [((x & mask), (x >> 64) & mask) if ok else (0, 0) for x, ok in zip(whole, fits.tolist(), strict=True)]
+    limbs: Words = np.array(pairs, np.uint64).reshape(-1, 2).view(np.int64)
     checked = None if valid.all() else valid
     if t.layout is Layout.LIMBS:
         return Column.of_limbs(t, limbs, checked)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from deras.core.errors import PlanError
+from deras.core.errors import InternalError, PlanError
 from deras.core.types import BIGINT, Kind, Layout, SqlType, decimal
 from deras.engine.kernels import agg as k
 from deras.engine.kernels import agg_values as v
@@ -114,7 +114,8 @@ class ValueSet:
 class Final:
     """How a result is made of cells.
 
-    ``how``: ``words`` (``kind`` as in ``final_words``), ``wide``, ``pair``, ``floats``, ``value`` (from the set ``values``).
+    ``how``: ``words`` (``kind`` as in ``final_words``, ``up``: bits), ``wide`` (``up``: factor of the scale), ``pair``,
+    ``floats``, ``value`` (from the set ``values``; ``kind`` 1: the greatest).
     """
 
     call: AggregateCall
@@ -134,7 +135,6 @@ class Layouts:
         input: schema of the rows.
         updating: rows may go again (weights).
         released: groups go before the operator does, so a group's values must be found again.
-        merged: cells of several groups are merged (window slices): only codes that can be.
 
     Raises:
         PlanError: an aggregate cannot do that.
@@ -174,8 +174,8 @@ class Layouts:
         return op
 
     def _set(self, call: AggregateCall, form: int, keep: int | None = None) -> int:
-        assert call.arg is not None
-        assert call.input_type is not None
+        if call.arg is None or call.input_type is None:
+            raise InternalError(f"{call} has no values")
         for i, s in enumerate(self.sets):
             if (s.arg, s.filter, s.keep) == (call.arg, call.filter, keep):
                 s.form = max(s.form, form)
@@ -192,7 +192,8 @@ class Layouts:
             if certain and call.filter is None:
                 return Final(call, "words", 1)
             return Final(call, "words", self._op(k.COUNT, call).cell)
-        assert t is not None
+        if t is None:
+            raise InternalError(f"{call} has no argument")
         if name in ("MIN", "MAX"):
             return self._extreme(call, t)
         if name in ("FIRST_VALUE", "LAST_VALUE"):

@@ -47,7 +47,7 @@ _S32 = np.int64(32)
 @helper
 def order_of_float(bits):
     """Bits of a double as a word that orders like it: -Inf … -0.0, 0.0 … Inf, NaN (all NaN are one)."""
-    x = float_bits(np.uint64(bits))
+    x = np.float64(float_bits(np.uint64(bits)))
     b = np.int64(bits)
     if x != x:
         b = _QUIET
@@ -83,7 +83,7 @@ def add_wide(tab, g, c, low, high, negative):
 @helper
 def add_float(tab, g, c, x):
     """Add to the compensated pair in cells c and c + 1 (Neumaier's two-sum)."""
-    s = float_bits(np.uint64(tab[g, c]))
+    s = np.float64(float_bits(np.uint64(tab[g, c])))
     e = float_bits(np.uint64(tab[g, c + 1]))
     t = s + x
     b = t - s
@@ -248,7 +248,7 @@ def accumulate(ids, weights, tab, cell0, ops, addresses, arrival):
         tab: the index table.
         cell0: first cell in a row of it.
         ops: int64[k, 2]: code and cell (from ``cell0``) of each aggregate.
-        addresses: int64[k, 3]: of the argument's words, of its mask (uint8, 1 = take; 0: all), of its own weights (or 0).
+        addresses: int64[k, 3]: of the argument's words, of its mask (uint8, 1 = take) or 0, of its own weights or 0.
         arrival: number of the first row among all rows ever.
     """
     n = len(ids)
@@ -295,7 +295,7 @@ def add_pair(out, p, c, s, e):
 
 @kernel("void(int64[::1], int64[::1], int64[:, ::1], int64, int64[:, ::1], int64[:, ::1])")
 def merge_cells(ids, places, tab, cell0, ops, out):
-    """Merge the cells of slices into those of windows: ``ids[k]`` into row ``places[k]`` of ``out`` (zeros at first)."""
+    """Merge the cells of slices into those of windows: ``ids[k]`` into row ``places[k]`` of ``out`` (first zeros)."""
     n = len(ids)
     for k in range(n):
         if k + 12 < n:

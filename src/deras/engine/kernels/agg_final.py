@@ -189,7 +189,7 @@ def final_floats(cells, c, kind, out, valid):
         out[k] = 0.0
         if m <= 0:
             continue
-        s = float_bits(np.uint64(cells[k, c + 1]))
+        s = np.float64(float_bits(np.uint64(cells[k, c + 1])))
         e = float_bits(np.uint64(cells[k, c + 2]))
         nan = cells[k, c + 3] > 0
         up = cells[k, c + 4] > 0

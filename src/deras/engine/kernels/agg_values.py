@@ -1,9 +1,9 @@
-"""Kernels of value sets: for each group the values of an argument with their weights, for DISTINCT and retracted MIN and MAX.
+"""Kernels of value sets: by group the values of an argument with their weights, for DISTINCT and retracted MIN and MAX.
 
-A set is an index whose key is the group's key and the value. Cells of a value: [0] its weight, [1] and [2] links (id + 1,
-0 = none). The group's cell holds the id + 1 of the first: either of a chain in both directions, or of the root of a treap
-(a search tree by value that is a heap by a hash of the id), where the least and the greatest value are a short walk away.
-Links hold ids, so they are rebuilt after a restore.
+A set is an index whose key is the group's key and the value. Cells of a value: [0] its weight, [1] and [2] links
+(id + 1, 0 = none). The group's cell holds the id + 1 of the first: either of a chain in both directions, or of the root
+of a treap (a search tree by value that is a heap by a hash of the id), where the least and the greatest value are a
+short walk away. Links hold ids, so they are rebuilt after a restore.
 """
 
 # Numba is typed in part only.

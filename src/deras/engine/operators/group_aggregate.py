@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class GroupAggregate(Operator):
-    """Keeps the aggregates of every key, and gives each change of a result once a step: the old row goes, the new comes.
+    """Keeps the aggregates of every key, and gives each change of a result once a step: the old goes, the new comes.
 
     Keys change in the order in which the step touched them first. A key whose last row went goes, too. Without keys
     there is one row, from the first input row on (none on empty input, as in Flink's streaming mode).

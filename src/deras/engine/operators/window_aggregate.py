@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from deras.core.column import Column
 from deras.core.delta import Delta
-from deras.core.errors import PlanError
+from deras.core.errors import InternalError, PlanError
 from deras.core.time import MAX_WATERMARK, MIN_WATERMARK
 from deras.core.types import BIGINT, timestamp_ltz
 from deras.engine.accumulator import Accumulator
@@ -38,8 +38,8 @@ _END = BIGINT.with_nullable(False)
 class WindowAggregate(Operator):
     """Aggregates per window and key; insert-only, by window end, keys of a window in the order of their first rows.
 
-    A window fires when the watermark reaches its last millisecond. A row is late for a window when the watermark that it
-    saw had reached that; it is rejected when it is late for all of its windows, and counts in the others otherwise.
+    A window fires when the watermark reaches its last millisecond. A row is late for a window when the watermark that
+    it saw had reached that; it is rejected when it is late for all of its windows, and counts in the others otherwise.
 
     Windows that overlap share slices (as long as the slide), so that a row costs one update; slices are merged when a
     window fires. Aggregates whose cells cannot be merged (DISTINCT, MIN and MAX of
@@ -146,7 +146,8 @@ class WindowAggregate(Operator):
         self._values["watermark"] = high
         if delta is None:
             return Out(self._fire(high, np.array([low], np.int64)))
-        assert self.rowtime is not None
+        if self.rowtime is None:
+            raise InternalError("an event-time window has no time column")
         dropped: list[Rejected] = []
         column = delta.columns[self.rowtime]
         rows: Words | None = None
@@ -211,9 +212,13 @@ class WindowAggregate(Operator):
             fired = last if fired is None else fired if last is None else Delta.concat([fired, last])
         return Out(fired)
 
-    def wake(self, now: int) -> int | None:
-        """The processing time in ms at which a step is wanted though no rows came, or None."""
-        return self._waiting[0][0] + 1 if self.proctime and self._waiting else None
+    def wake(self) -> int | None:
+        """The processing time (ms) at which a window ends, or None."""
+        if not self.proctime:
+            return None
+        if self._rebuild:
+            return MIN_WATERMARK if len(self._groups.groups) else None
+        return self._waiting[0][0] + 1 if self._waiting else None
 
     def _take(self, delta: Delta, rows: Words | None, places: Words) -> None:
         """Take rows into their windows or slices (``places``: end or start of each)."""
@@ -419,7 +424,8 @@ def _by_place(ids: Words, places: Words) -> list[tuple[int, Words]]:
 
 def _distinct(marks: Words) -> Words:
     """The distinct values of a rising array."""
-    return marks[np.concatenate([np.ones(1, np.bool_), np.diff(marks) != 0])]
+    found: Words = marks[np.concatenate([np.ones(1, np.bool_), np.diff(marks) != 0])]
+    return found
 
 
 def _text(ms: int) -> str:
