@@ -100,13 +100,20 @@ def split_script(text: str) -> list[Span]:
 
     Statement sets are kept whole. A span leaves out the semicolon.
     """
+    return _pieces(text)[0]
+
+
+def _pieces(text: str) -> tuple[list[Span], bool]:
+    """The spans, and whether the last one is still open: without its semicolon, or an unfinished set."""
     found: list[Span] = []
     start = end = -1
     in_set = False
     words: list[str] = []
     for token in tokenize(text):
-        if token.kind is Kind.END or token.key == ";":
-            if in_set and token.kind is not Kind.END and words[-1:] != ["END"]:
+        if token.kind is Kind.END:
+            break
+        if token.key == ";":
+            if in_set and words != ["END"] and words[-2:] != ["BEGIN", "END"]:
                 words = []
                 continue
             if start >= 0:
@@ -117,19 +124,17 @@ def split_script(text: str) -> list[Span]:
             start = token.start
         end = token.end
         words.append(token.key)
-        if words[:3] == ["BEGIN", "STATEMENT", "SET"] or "STATEMENT SET BEGIN" in " ".join(words[:5]):
+        if words[-3:] in (["BEGIN", "STATEMENT", "SET"], ["STATEMENT", "SET", "BEGIN"]):
             in_set = True
-    return found
+    if start >= 0:
+        found.append(Span(start, end))
+    return found, start >= 0
 
 
 def is_complete(text: str) -> bool:
     """Whether a shell may run this text: it ends with a semicolon, and nothing is left open."""
-    tokens = tokenize(text)
-    last = tokens[-2] if len(tokens) > 1 else tokens[-1]
-    if last.key != ";":
-        return False
-    spans = split_script(text)
-    return bool(spans) and spans[-1].end <= last.start
+    found, is_open = _pieces(text)
+    return bool(found) and not is_open
 
 
 def _at_end(parser: StatementParser) -> None:

@@ -354,7 +354,9 @@ def _arguments(node: e.Call) -> str:
     if special and name == "EXTRACT":
         return f"{to_sql(args[0])} FROM {to_sql(args[1])}"
     if special and name in ("FLOOR", "CEIL", "CEILING") and len(args) == 2 and isinstance(args[1], e.Keyword):
-        return f"{to_sql(args[0])} TO {to_sql(args[1])}"
+        # an interval before TO would take the unit for its own
+        simple = isinstance(args[0], (e.ColumnRef, e.Call, e.Cast))
+        return f"{to_sql(args[0]) if simple else f'({to_sql(args[0])})'} TO {to_sql(args[1])}"
     if special and name == "TRIM" and len(args) == 3:
         return f"{to_sql(args[0])} {to_sql(args[1])} FROM {to_sql(args[2])}"
     if special and name == "POSITION":
