@@ -121,3 +121,41 @@ def total_hash(hashes: Any, weights: Any) -> Any:
             x = x * np.uint64(weights[i])
         total += x
     return total
+
+
+@kernel("int64(uint8[::1])")
+def flatten_array(data: Any) -> Any:
+    """Make lines of a valid JSON array, in place: its elements are ended by newlines, other newlines become spaces.
+
+    Gives the number of separators, or -1 if brackets do not match.
+    """
+    depth = np.int64(0)
+    separators = np.int64(0)
+    inside = False
+    i = np.int64(0)
+    n = len(data)
+    while i < n:
+        c = data[i]
+        if inside:
+            if c == np.uint8(92):
+                i += 1
+            elif c == np.uint8(34):
+                inside = False
+        elif c == np.uint8(34):
+            inside = True
+        elif c == np.uint8(123) or c == np.uint8(91):
+            depth += 1
+            if depth == 1:
+                data[i] = np.uint8(32)
+        elif c == np.uint8(125) or c == np.uint8(93):
+            depth -= 1
+            if depth == 0:
+                data[i] = np.uint8(32)
+        elif c == np.uint8(44):
+            if depth == 1:
+                data[i] = np.uint8(10)
+                separators += 1
+        elif c == np.uint8(10) or c == np.uint8(13):
+            data[i] = np.uint8(32)
+        i += 1
+    return separators if depth == 0 and not inside else np.int64(-1)
