@@ -1,13 +1,13 @@
 """Kernels of the hash index: pack key columns to words, hash, probe, insert, release.
 
-A key is a row of 64-bit words: one per column (two for DECIMAL limbs and for text: the Arrow view), then the NULL masks.
+A key is a row of 64-bit words: one per column (two for DECIMAL limbs and for text: the Arrow view), then NULL masks.
 In packed keys of a step the second word of long text is the address of its bytes, in the table its arena reference
-(chunk number | offset << 32). A slot is ``tag << 32 | id + 1``; the tag's upper bits are the slot's home, so that neither
-growth nor deletion looks at a key.
+(chunk number | offset << 32). A slot is ``tag << 32 | id + 1``; the tag's upper bits are the slot's home, so that
+neither growth nor deletion looks at a key.
 
 ``columns`` is int64[n, 3]: kind (0 word, 1 limbs, 2 text), first word, NULL mask word or -1; bit i % 64 is column i's.
-``meta``: [0] ids ever used, [1] free ids on the stack, [2] live ids, [3] rows reserved, [4] why the kernel stopped, [5] its
-argument. ``fill``: [0] current arena chunk, [1] its used bytes, [2] its size.
+``meta``: [0] ids ever used, [1] free ids on the stack, [2] live ids, [3] rows reserved, [4] why the kernel stopped,
+[5] its argument. ``fill``: [0] current arena chunk, [1] its used bytes, [2] its size.
 """
 
 # Numba types the bodies, not mypy.
@@ -226,7 +226,8 @@ def probe(
 ):
     """Ids of the packed keys from ``start`` on; new ones are inserted if asked (else -1).
 
-    ``groups`` int64[128, 4]: first slot, log2 of slots, entries, entries at which it must grow. ``held``: live bytes a chunk.
+    ``groups`` int64[128, 4]: first slot, log2 of slots, entries, entries at which it must grow. ``held``: live bytes
+    a chunk.
     Gives the row where it stopped for want of room (``meta[4]``), or the number of rows.
     """
     n = len(hashes)

@@ -1,6 +1,7 @@
 """Kernels of rows linked by key: doubly linked lists in arrival order, and the probe of a join.
 
-An index id has three cells from ``c``: first row, last row (-1: none), number of rows. A row has three cells from ``s``:
+An index id has three cells from ``c``: first row, last row (-1: none), number of rows. A row has three cells from
+``s``:
 the index id, next row, previous row.
 """
 
@@ -62,8 +63,10 @@ def link(ids, new, rows, s, tab, c):
 def apply(weights, ids, same, new, rows, s, t, tab, c, stab, sc, dead, absent, counts):
     """Changes in order: +1 links the next new row, -1 unlinks the latest equal one.
 
-    ``ids``: group of each change (list at cells s, c); ``same``: id of equal rows (list at cells t, sc of stab). ``s`` < 0:
-    no groups. ``dead`` gets the rows that went, ``absent`` the changes without a row; their numbers in counts[0], counts[1].
+    ``ids``: group of each change (list at cells s, c); ``same``: id of equal rows (list at cells t, sc of stab).
+    ``s`` < 0:
+    no groups. ``dead`` gets the rows that went, ``absent`` the changes without a row; their numbers in counts[0],
+    counts[1].
     """
     p = np.int64(0)
     m = np.int64(0)
@@ -95,7 +98,9 @@ def apply(weights, ids, same, new, rows, s, t, tab, c, stab, sc, dead, absent, c
 
 @kernel(f"void({_RO1}, {_RO1}, int64[:, ::1], int64, int64[:, ::1], int64)")
 def moved(old, new, rows, s, tab, c):
-    """Rows moved: their neighbours and lists follow. Neighbours may have moved too: the old place hands on the links."""
+    """Rows moved: their neighbours and lists follow. Neighbours may have moved too: the old place hands on the
+    links.
+    """
     for k in range(len(old)):
         r = old[k]
         n = new[k]
@@ -141,7 +146,8 @@ def matches(ids, tab, c):
 
 @kernel(f"int64({_RO1}, int64, int64, int64[:, ::1], int64, int64[:, ::1], int64, int64[::1], int64[::1])")
 def pairs(ids, start, room, tab, c, rows, s, outer, inner):
-    """Pairs (position in ids, row of its list) from position ``start`` on, in order, while whole lists fit into ``room``.
+    """Pairs (position in ids, row of its list) from position ``start`` on, in order, while whole lists fit into
+    ``room``.
 
     The number of pairs is in ``outer[-1]`` (which has one place more); gives the position to go on from.
     """

@@ -1,6 +1,7 @@
 """Kernels of row segments: rows of words with a birth and a death mark, immutable but for the death and the cells.
 
-A row of ``tab`` is: column words and NULL masks as in :mod:`deras.engine.kernels.index`, then birth, death (0: alive), then
+A row of ``tab`` is: column words and NULL masks as in :mod:`deras.engine.kernels.index`, then birth, death (0:
+alive), then
 the operator's cells. A row is visible at time T when ``birth < T`` and ``death == 0 or death >= T``.
 """
 
@@ -43,7 +44,9 @@ def _long(words, k, kinds, width):
     f"int64({_RO2}, int64, int64, int64, {_RO1}, int64, int64[::1], int64[:, ::1], uint8[::1], int64[::1], int64[::1])"
 )
 def store(rows, start, stop, to, births, width, kinds, tab, chunk, fill, init):
-    """Packed rows start..stop to ``tab[to:]``; gives the row where the text chunk was full (its need in ``fill[3]``)."""
+    """Packed rows start..stop to ``tab[to:]``; gives the row where the text chunk was full (its need in
+    ``fill[3]``).
+    """
     for k in range(start, stop):
         need = _long(rows, k, kinds, width)
         if need > fill[2] - fill[1]:
@@ -118,7 +121,7 @@ def visible(tab, width, start, stop, low, high, out, m):
 @kernel(f"boolean({_RO1}, int64[:, ::1], int64)")
 def in_order(ids, tab, width):
     """Whether rows stand in the order of their births."""
-    for k in range(1, len(ids)):
+    for k in range(1, len(ids)):  # noqa: SIM110 (a kernel)
         if tab[ids[k], width] < tab[ids[k - 1], width]:
             return False
     return True

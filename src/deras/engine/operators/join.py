@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from deras.core.column import Column
 from deras.core.delta import Delta
 from deras.core.schema import Schema
 from deras.engine.kernels import join as k
@@ -16,6 +14,9 @@ from deras.engine.rejects import reject_errors, reject_rows
 from deras.engine.state.rowset import LIST, RowSet
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from deras.core.column import Column
     from deras.core.records import Rejected
     from deras.core.time import Tick
     from deras.engine.state import State
@@ -120,9 +121,7 @@ class Join(Operator):
                 ok = valid if ok is None else ok & valid
         return delta if ok is None or ok.all() else delta.take(np.flatnonzero(ok))
 
-    def _meet(
-        self, side: int, delta: Delta, ids: Any, tick: Tick, parts: list[Delta], dropped: list[Rejected]
-    ) -> None:
+    def _meet(self, side: int, delta: Delta, ids: Any, tick: Tick, parts: list[Delta], dropped: list[Rejected]) -> None:
         other = self._sides[1 - side]
         tab, cell = self._index.tab, other.group_cell
         total = k.matches(ids, tab, cell)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from deras.core.delta import Delta
 from deras.engine.operator import Operator, Out
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from deras.core.schema import Schema
     from deras.core.time import Tick
 

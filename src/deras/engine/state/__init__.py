@@ -43,7 +43,9 @@ class Frozen:
     blobs: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def chunks(self) -> Iterator[Chunk]:
-        """The bytes to be written, in the order in which they are to be restored. For another thread than the step's."""
+        """The bytes to be written, in the order in which they are to be restored. For another thread than the
+        step's.
+        """
         for name, f in self.indexes.items():
             yield from _index_chunks(name, f)
         for name, rows in self.segments.items():
@@ -136,13 +138,17 @@ class State:
         return made
 
     def segments(self, name: str, schema: Schema, cells: int = 0, saved: int = 0, init: Sequence[int] = ()) -> Segments:
-        """Append-only rows that can be killed, with ``cells`` mutable words each, the first ``saved`` in checkpoints."""
+        """Append-only rows that can be killed, with ``cells`` mutable words each, the first ``saved`` in
+        checkpoints.
+        """
         made = Segments(schema, cells, saved, init)
         self._segments[name] = made
         return made
 
     def values(self, name: str = "values") -> dict[str, Any]:
-        """Small scalars (int, float, str, bool, None, lists of them), saved whole at each freeze. The same dict always."""
+        """Small scalars (int, float, str, bool, None, lists of them), saved whole at each freeze. The same dict
+        always.
+        """
         return self._values.setdefault(name, {})
 
     def blobs(self, name: str = "blobs") -> dict[str, Any]:
@@ -156,7 +162,9 @@ class State:
     # ---- checkpoints
 
     def freeze(self, epoch: int) -> Frozen:
-        """What changed since the last freeze. Costs per touched id, between two steps; writing is for another thread."""
+        """What changed since the last freeze. Costs per touched id, between two steps; writing is for another
+        thread.
+        """
         return self._frozen(epoch, full=False)
 
     def base(self, epoch: int) -> Frozen:
@@ -253,7 +261,9 @@ class State:
 
 
 def compact(name: str, epoch: int, chunks: Iterable[Chunk]) -> Frozen:
-    """A base and its increments as one new base, without the operator: for a background thread that rewrites the log."""
+    """A base and its increments as one new base, without the operator: for a background thread that rewrites the
+    log.
+    """
     kept = list(chunks)
     state = State(name)
     for kind, part, data in kept:

@@ -1,6 +1,7 @@
 """Long text of keys and rows: append-only chunks, cleaned one at a time when most of one is dead.
 
-Bytes in a chunk never change, so columns may point into it; a cleaned chunk is forgotten, not reused, and lives on only as
+Bytes in a chunk never change, so columns may point into it; a cleaned chunk is forgotten, not reused, and lives on
+only as
 long as a column that points into it.
 """
 

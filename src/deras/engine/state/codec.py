@@ -1,4 +1,6 @@
-"""The chunk of a checkpoint: a small header in JSON, raw arrays, a checksum. See docs/reference/checkpoint-format.md."""
+"""The chunk of a checkpoint: a small header in JSON, raw arrays, a checksum. See docs/reference/checkpoint-
+format.md.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 Chunk = tuple[str, str, Any]
-"""(kind, name, bytes-like): kind is ``index``, ``segments``, ``values`` or ``blobs``, name that of the part of the state."""
+"""(kind, name, bytes-like): kind is ``index``, ``segments``, ``values`` or ``blobs``, name that of the part of the
+state.
+"""
 
 MAGIC = b"DERASCK1"
 _HEAD = struct.Struct("<8sII")
@@ -50,7 +54,7 @@ def pack(header: dict[str, Any], arrays: dict[str, Any]) -> bytearray:
     out = bytearray(_HEAD.size)
     out += text
     for a in parts:
-        out += memoryview(a.reshape(-1).view(np.uint8)) if a.size else b""
+        out += a.tobytes() if a.size else b""
         out += bytes(-len(out) % 8)
     _HEAD.pack_into(out, 0, MAGIC, zlib.crc32(memoryview(out)[12:]), len(text))
     # The checksum covers the header's length too, which is written only now.
@@ -59,7 +63,9 @@ def pack(header: dict[str, Any], arrays: dict[str, Any]) -> bytearray:
 
 
 def unpack(data: Any, what: str = "chunk") -> tuple[dict[str, Any], dict[str, Any]]:
-    """Header and arrays (which share the memory) of a chunk; ``CorruptError`` if it is damaged or of another version."""
+    """Header and arrays (which share the memory) of a chunk; ``CorruptError`` if it is damaged or of another
+    version.
+    """
     view = memoryview(data).cast("B")
     if len(view) < _HEAD.size or bytes(view[:7]) != MAGIC[:7]:
         raise CorruptError(f"{what} is not a chunk of a checkpoint")

@@ -46,9 +46,12 @@ class Index:
 
     Keys are equal when their bits are (-0.0 is not 0.0) or both are NULL. An id is valid until released, then reused.
 
-    Kernels address a key's cells as ``tab[id, cell0 + i]``; ``tab`` is int64[reserved, width] C-contiguous at one address
-    (never copy or sum it as a whole: most of it is untouched). A DOUBLE cell is its bit pattern. ``flags`` is uint8 by id:
-    a kernel that writes cells outside of a ``lookup`` sets ``flags[id] |= TOUCHED`` (1) or the caller calls :meth:`touch`.
+    Kernels address a key's cells as ``tab[id, cell0 + i]``; ``tab`` is int64[reserved, width] C-contiguous at one
+    address
+    (never copy or sum it as a whole: most of it is untouched). A DOUBLE cell is its bit pattern. ``flags`` is uint8
+    by id:
+    a kernel that writes cells outside of a ``lookup`` sets ``flags[id] |= TOUCHED`` (1) or the caller calls
+    :meth:`touch`.
     Take ``tab`` and ``flags`` anew in each step.
 
     Args:
@@ -143,8 +146,8 @@ class Index:
         mark = (insert if touch is None else touch) and self.saved
         while True:
             start = k.probe(
-                keys, hashes, start, self.shape.width, self.shape.kinds, self._tab.array, self._slots.array, self._groups,
-                self._free.array, self._meta, self._flags.array, self._init, ids, insert, mark,
+                keys, hashes, start, self.shape.width, self.shape.kinds, self._tab.array, self._slots.array,
+                self._groups, self._free.array, self._meta, self._flags.array, self._init, ids, insert, mark,
                 arena.bases, arena.chunk, arena.fill, arena.held,
             )  # fmt: skip
             reason = int(self._meta[4])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,6 +12,8 @@ from deras.core.types import BYTES, Layout
 from deras.engine.kernels import join as k
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from deras.core.schema import Schema
     from deras.engine.state import Index, State
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import weakref
 from collections import deque
 from dataclasses import dataclass, field
-from typing import Any, TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,8 +20,9 @@ from deras.engine.state.keys import KeyShape, column_of_words
 from deras.engine.state.memory import Reserve
 
 if TYPE_CHECKING:
-    from deras.core.schema import Schema
     from collections.abc import Sequence
+
+    from deras.core.schema import Schema
 
 Ids = npt.NDArray[np.int64]
 
@@ -156,7 +157,8 @@ class Segments:
     """Append-only rows that can be killed. Values are copied in; nothing points into the given columns afterwards.
 
     A row has an id (its place, until it is killed or moved by :meth:`tidy`), a birth number (unique, ascending, kept
-    through moves and restores) and ``cells`` words that the operator's kernels read and write as ``tab[id, cell0 + i]``.
+    through moves and restores) and ``cells`` words that the operator's kernels read and write as ``tab[id, cell0 +
+    i]``.
 
     Args:
         schema: of the rows; any types.
@@ -304,7 +306,8 @@ class Segments:
             stop = min(m, start + BLOCK - self._at)
             to = (self._block << SHIFT) + self._at
             done = k.move(
-                old, start, stop, width, self._tab.array, self.shape.kinds, self._arena.bases, self._chunk(), self._fill, to
+                old, start, stop, width, self._tab.array, self.shape.kinds, self._arena.bases, self._chunk(),
+                self._fill, to,
             )  # fmt: skip
             new[start:done] = np.arange(to, to + done - start)
             for i, blocks in self._nested.items():
@@ -399,6 +402,26 @@ class Segments:
             self.schema, self._now, low, ranges, self._tab.array, self.shape, list(self._arena.chunks), nested, pin
         )
 
+    def oldest(self, retain: int) -> list[Rows]:
+        """Full blocks beyond the newest ``retain`` rows, oldest first (of segments where rows never moved)."""
+        blocks = [b for b in range(self._blocks) if self._live[b] and b != self._block]
+        blocks.sort(key=lambda b: int(self._tab.array[b << SHIFT, self.cell0 - 2]))
+        spare = self.live_rows - retain
+        out = []
+        for b in blocks:
+            spare -= int(self._live[b])
+            if spare < 0:
+                break
+            start = b << SHIFT
+            out.append(self._rows(0, np.array([[start, start + self._filled[b]]], np.int64)))
+        return out
+
+    def drop(self, rows: Rows) -> None:
+        """Kill the rows that :meth:`oldest` gave."""
+        self.kill(rows.ids())
+        self._dead = max(self._dead, BLOCK)
+        self.tidy()
+
     # ---- checkpoints
 
     def freeze(self, full: bool = False) -> SegmentsFrozen:
@@ -458,7 +481,7 @@ class Segments:
     @property
     def bytes(self) -> int:
         """Memory in use, about."""
-        return self._blocks * BLOCK * self._tab.array.shape[1] * 8 + self._arena.bytes
+        return int(self._blocks * BLOCK * self._tab.array.shape[1] * 8 + self._arena.bytes)
 
 
 def _own(series: pl.Series, start: int, stop: int) -> pl.Series:
