@@ -13,13 +13,15 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from deras.core.errors import CorruptError, DerasError
 from deras.runtime.storage import Chunk, ChunkFile, disk_error, read_chunks, read_json, write_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
 
 FORMAT = 1
 _log = logging.getLogger("deras.checkpoint")

@@ -107,7 +107,7 @@ def owner(folder: Path | str) -> Owner | None:
 
 
 def socket_path(folder: Path | str) -> Path:
-    """Where the owner's local socket may lie: in the project, or in a short private place where that path is too long."""
+    """Where the owner's local socket may lie: in the project, or in a private place where that path is too long."""
     import hashlib
 
     path = Path(folder).expanduser().absolute() / "run" / "deras.sock"

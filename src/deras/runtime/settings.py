@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from deras.core.errors import OptionError
 from deras.core.options import Option
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 OPTIONS: tuple[Option, ...] = (
     Option("execution.checkpointing.interval", "duration", "Time between two checkpoints.", 10_000.0),
@@ -24,8 +26,11 @@ OPTIONS: tuple[Option, ...] = (
     Option("restart-strategy.fixed-delay.delay", "duration", "Wait between tries.", 1_000.0),
     Option("restart-strategy.fixed-delay.attempts", "int", "Tries in a row.", 1),
     Option("parallelism.default", "int", "Worker threads."),
+    Option("deras.workers", "int", "Worker threads; 0 chooses by the number of cores.", 0),
+    Option("deras.step.max-rows", "int", "Most rows in one step.", 65_536),
+    Option("deras.step.max-bytes", "memory", "Most raw bytes in one step.", 16 << 20),
     Option("deras.intake.keep-history", "bool", "Keep what came through the intake log after the checkpoint.", False),
-    Option("deras.view.retain-rows", "int", "Rows of an append-only view kept in memory.", 1_000_000),
+    Option("deras.views.retain", "int", "Rows of an append-only view kept in memory.", 1_000_000),
     Option("deras.history.retention", "duration", "Age after which history files go; absent: never."),
 )  # fmt: skip
 
@@ -54,7 +59,7 @@ class JobSettings:
         keep_history: whether the intake log keeps what is in a checkpoint, so that later views can be filled from it.
         retain_rows: rows of an append-only view in memory; older ones go to Parquet.
         history_retention_ms: age at which history files are removed; None: never.
-        quarantine_rows: rows of quarantine kept in memory before they go to a file (with a folder) or are let go, counted.
+        quarantine_rows: rows of quarantine in memory before they go to a file (with a folder) or are let go, counted.
         state_file_bytes: chains of increments below this are not worth rewriting.
         crash_point: called with the name of each act of a checkpoint; tests kill the process there.
     """
@@ -82,7 +87,7 @@ class JobSettings:
     def threads(self) -> int:
         """Worker threads, the default resolved."""
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        return max(1, self.workers or min(cores, 4))
+        return self.workers if self.workers is not None and self.workers > 0 else max(1, min(cores, 4))
 
     def updated(self, texts: Mapping[str, str]) -> JobSettings:
         """These settings with ``SET`` texts applied; keys that are not a job's are left alone.
@@ -111,8 +116,11 @@ class JobSettings:
             "restart-strategy.exponential-delay.max-backoff": "restart_max_ms",
             "restart-strategy.exponential-delay.attempts-before-reset-backoff": "restart_attempts",
             "parallelism.default": "workers",
+            "deras.workers": "workers",
+            "deras.step.max-rows": "step_rows",
+            "deras.step.max-bytes": "step_bytes",
+            "deras.views.retain": "retain_rows",
             "deras.intake.keep-history": "keep_history",
-            "deras.view.retain-rows": "retain_rows",
             "deras.history.retention": "history_retention_ms",
         }
         made = replace(made, **{names[k]: v for k, v in values.items() if k in names})

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
 import struct
 import zlib
-from collections.abc import Iterable, Iterator
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from deras.core.errors import CorruptError, DerasError, ExternalError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
 Chunk = tuple[str, str, Any]
 """Kind, name, bytes-like: how an operator's state travels (see ``State.freeze``)."""
@@ -120,10 +123,8 @@ class ChunkFile:
 
     def abandon(self) -> None:
         """Take the unfinished file away."""
-        try:
+        with contextlib.suppress(OSError):  # the unwritten rest does not fit either: the file goes anyway
             self._file.close()
-        except OSError:
-            pass  # the unwritten rest does not fit either: the file goes anyway
         self.path.unlink(missing_ok=True)
 
 

@@ -1,0 +1,554 @@
+"""One life of a job between two restarts: the graph, its sources and targets, and the step that joins them."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from deras.core.errors import DerasError, PlanError, RowError
+from deras.core.time import MAX_WATERMARK, MIN_WATERMARK, Tick
+from deras.engine.graph import Graph
+from deras.engine.operator import Feed, Operator
+from deras.engine.state import State
+from deras.runtime.intake import Intake
+from deras.runtime.settings import duration_text
+from deras.runtime.sources import Batch, SourceNode
+from deras.runtime.stepper import Stepper
+from deras.runtime.targets import Changes, SinkTarget
+from deras.runtime.view_tap import ViewTap, as_delta
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
+    from deras.core.records import Rejected
+    from deras.core.time import Clock
+    from deras.engine.dataflow import Dataflow, SourceSpec
+    from deras.engine.graph import Node, StepResult
+    from deras.runtime.checkpoint import CheckpointStore, Manifest
+    from deras.runtime.flow import Attached
+    from deras.runtime.intake_log import IntakeLog
+    from deras.runtime.metrics import Metrics
+    from deras.runtime.quarantine import Quarantine
+    from deras.runtime.settings import JobSettings
+
+_log = logging.getLogger("deras.job")
+
+
+@dataclass(slots=True)
+class Environment:
+    """What outlives a run.
+
+    Args:
+        folder: where relative paths start.
+        clock: the time.
+        settings: of the job.
+        store: the checkpoints, or None (in memory).
+        quarantine: the rejected rows.
+        metrics: the numbers.
+        log: opens the intake log when a source needs it.
+        plan: gives what the session wants to find in the manifest.
+    """
+
+    folder: Path
+    clock: Clock
+    settings: JobSettings
+    store: CheckpointStore | None
+    quarantine: Quarantine
+    metrics: Metrics
+    log: Callable[[], IntakeLog]
+    plan: Callable[[], dict[str, Any]] = dict
+
+
+@dataclass(slots=True)
+class Added:
+    """Nodes made for a flow that is not in the graph yet."""
+
+    flow: Attached
+    sources: list[SourceNode] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+
+class Run:
+    """The running graph.
+
+    Args:
+        env: what outlives it.
+        manifest: the checkpoint to go on from, or None.
+    """
+
+    def __init__(self, env: Environment, manifest: Manifest | None = None) -> None:
+        self.env = env
+        self.manifest = manifest
+        self.graph = Graph()
+        self.epoch = 1 if manifest is None else manifest.epoch + 1
+        self.graph.steps = 0 if manifest is None else manifest.steps
+        self.flows: list[Attached] = []
+        self.sources: dict[str, SourceNode] = {}
+        self.makers: dict[str, Callable[[], Operator]] = {}
+        self.ephemeral: set[str] = set()
+        """Names of nodes that checkpoints leave out."""
+        self.views: dict[str, Attached] = {}
+        s = env.settings
+        self.stepper = Stepper(
+            self._step, most_rows=s.step_rows, most_bytes=s.step_bytes, in_flight=max(2, 2 * s.threads)
+        )
+        self.intake = Intake(self.stepper, s, env.clock)
+        self.on_progress: Callable[[], None] = lambda: None
+        """Called when a flow is done or an operator wants to be woken earlier."""
+        self.next_wake: int | None = None
+        self.started = False
+        self._wakers: list[Operator] = []
+        self._rows_cap = s.step_rows
+        self._wanted: tuple[tuple[Attached, int], ...] = ()
+
+    # ---- shape
+
+    def prepare(self, flow: Attached) -> Added:
+        """Open what a flow needs from outside: sources and their parts, its sink. Changes nothing in the graph."""
+        added = Added(flow)
+        try:
+            for i, spec in enumerate(flow.dataflow.sources):
+                if spec.connector == "view":
+                    if spec.table not in self.views:
+                        raise PlanError(f"there is no materialized view '{spec.table}' to read from")
+                    continue
+                self._prepare_source(flow, i, spec, added)
+            if flow.kind == "sink":
+                flow.sink = SinkTarget(flow.key, flow.dataflow, self.env.folder, self.env.clock)
+                saved = self.manifest.sinks.get(flow.key) if self.manifest is not None else None
+                if self.manifest is not None:
+                    for token in self.manifest.tokens.get(flow.key, ()):
+                        flow.sink.sink.commit(token)
+                flow.sink.open(saved)
+        except BaseException:
+            for s in added.sources:
+                s.close()
+            if flow.sink is not None:
+                flow.sink.close()
+            raise
+        return added
+
+    def _prepare_source(self, flow: Attached, index: int, spec: SourceSpec, added: Added) -> None:
+        saved = self.manifest.flows.get(flow.key) if self.manifest is not None and flow.durable else None
+        name = self._source_name(flow, index, spec, saved, added)
+        held = self.sources.get(name) or next((s for s in added.sources if s.name == name), None)
+        if held is None:
+            held = SourceNode(name, spec, self.env.folder, self.env.clock, self.env.log)
+            about = self.manifest.sources.get(name) if self.manifest is not None else None
+            held.make_parts(about["parts"] if about else None)
+            added.sources.append(held)
+        elif held.progressed and saved is None and not held.replayable:
+            now = self.env.clock.now()
+            import datetime
+
+            at = datetime.datetime.fromtimestamp(now / 1000, datetime.UTC).isoformat(sep=" ", timespec="seconds")
+            added.notes.append(f"counts from {at}: table '{spec.table}' cannot be read again")
+        held.widen(spec.wanted)
+        flow.sources.append(held)
+
+    def _source_name(
+        self, flow: Attached, index: int, spec: SourceSpec, saved: dict[str, Any] | None, added: Added
+    ) -> str:
+        if saved is not None and index < len(saved["sources"]):
+            name = str(saved["sources"][index])
+            if name.split("#")[0] == spec.name:
+                return name
+        name, n = spec.name, 1
+        while True:
+            held = self.sources.get(name) or next((s for s in added.sources if s.name == name), None)
+            about = self.manifest.sources.get(name) if self.manifest is not None else None
+            if held is None and (about is None or not about["replayable"]):
+                return name
+            if held is not None and not (held.progressed and held.replayable):
+                return name
+            if held is None and not flow.durable:
+                return f"{name}@{flow.id}"
+            n += 1
+            name = f"{spec.name}#{n}"
+
+    def add(self, added: Added) -> None:
+        """Put a prepared flow into the graph. Between two steps."""
+        flow = added.flow
+        dataflow = flow.dataflow
+        for s in added.sources:
+            self.sources[s.name] = s
+            operator = s.spec.make()
+            s.operator = operator
+            s.node = self._add_node(s.name, operator, (), f"Source({s.table})", s.spec.make, flow.durable)
+            operator.declare(list(s.parts))
+            s.marks = operator.watermarks()
+        inputs: list[int] = []
+        held = iter(flow.sources)
+        for i, spec in enumerate(dataflow.sources):
+            if spec.connector == "view":
+                inputs.append(self._add_tap(flow, i, spec))
+            else:
+                s = next(held)
+                if flow.durable:
+                    self._keep(s.name)
+                inputs.append(s.node)
+        ids: list[int] = []
+        for node in dataflow.nodes:
+            reads = tuple(ids[i] if i >= 0 else inputs[~i] for i in node.inputs)
+            name = node.name if flow.durable else f"query{flow.id}:{node.name}"
+            ids.append(self._add_node(name, node.make(), reads, node.label, node.make, flow.durable))
+        flow.nodes = ids
+        flow.output = ids[dataflow.output] if dataflow.output >= 0 else inputs[~dataflow.output]
+        if flow.kind == "view":
+            if not hasattr(self.graph.nodes[flow.output].operator, "snapshot"):
+                self._materialize(flow)
+            self.views[flow.name] = flow
+        flow.notes.extend(added.notes)
+        self.flows.append(flow)
+        self._reshaped()
+
+    def _materialize(self, flow: Attached) -> None:
+        from deras.engine.operators.materialize import Materialize
+
+        d = flow.dataflow
+
+        def make() -> Operator:  # any view that the plan left without rows of its own
+            return Materialize(d.target.schema, d.target.schema.key, d.append_only)
+
+        name = f"{flow.key}:{d.nodes[d.output].name if d.output >= 0 else 'source'}:rows"
+        flow.output = self._add_node(name, make(), (flow.output,), f"Materialize({flow.name})", make, True)
+        flow.nodes.append(flow.output)
+
+    def _add_tap(self, flow: Attached, index: int, spec: SourceSpec) -> int:
+        view = self.views[spec.table]
+        upstream = self.graph.nodes[view.output]
+        name = f"{flow.key}:view:{spec.table}:{index}"
+        if not flow.durable:
+            name = f"query{flow.id}:{name}"
+        known = self.manifest is not None and name in self.manifest.nodes
+        first = None
+        if not known and getattr(upstream.operator, "snapshot", None) is not None:
+            first = as_delta(upstream.operator.snapshot(), upstream.operator.schema)  # type: ignore[attr-defined]
+        append = upstream.operator.append_only
+
+        def make() -> Operator:
+            return ViewTap(upstream.operator.schema, append)
+
+        tap = ViewTap(upstream.operator.schema, append, first)
+        return self._add_node(name, tap, (view.output,), f"View({spec.table})", make, flow.durable)
+
+    def _add_node(
+        self,
+        name: str,
+        operator: Operator,
+        inputs: tuple[int, ...],
+        label: str,
+        make: Callable[[], Operator],
+        durable: bool,
+    ) -> int:
+        taken = {n.name for n in self.graph.nodes.values()}
+        unique, n = name, 1
+        while unique in taken:
+            n += 1
+            unique = f"{name}#{n}"
+        state = State(unique)
+        i = self.graph.add(operator, inputs, name=unique, state=state, label=label)
+        self.makers[unique] = make
+        if not durable:
+            self.ephemeral.add(unique)
+        elif self.manifest is not None and self.env.store is not None and unique in self.manifest.nodes:
+            saved = self.manifest.nodes[unique]
+            state.restore(self.env.store.chunks(saved))
+            node = self.graph.nodes[i]
+            node.low, node.out = saved.low, saved.out
+        return i
+
+    def _keep(self, name: str) -> None:
+        # A query made the source first, now a view reads it too: from now on checkpoints keep it.
+        self.ephemeral.discard(name)
+
+    def _reshaped(self) -> None:
+        self._wakers = [n.operator for n in self.graph.nodes.values() if type(n.operator).wake is not Operator.wake]
+        self._wanted = tuple((f, f.output) for f in self.flows if not f.done)
+        groups: dict[int, int] = {}
+
+        def root(i: int) -> int:
+            while groups.setdefault(i, i) != i:
+                i = groups[i]
+            return i
+
+        for node in self.graph.nodes.values():
+            for p in node.inputs:
+                groups[root(node.id)] = root(p)
+        for s in self.sources.values():
+            s.group = root(s.node)
+        self.next_wake = self.wake_time()
+
+    def remove(self, flow: Attached) -> list[SourceNode]:
+        """Take a flow out. Between two steps. Gives the sources that nobody reads any more: close them outside."""
+        if flow not in self.flows:
+            return []
+        if flow.kind == "view":
+            readers = [f.name for f in self.flows if f is not flow and flow.name in f.dataflow.views]
+            if readers:
+                raise PlanError(
+                    f"materialized view '{flow.name}' is read by {', '.join(repr(r) for r in readers)}",
+                    hint="Drop those first.",
+                )
+            self.views.pop(flow.name, None)
+        self.flows.remove(flow)
+        for i in reversed([*flow.nodes]):
+            self._forget(self.graph.remove(i))
+        for s in flow.sources:
+            if s.node in self.graph.nodes and not self.graph.nodes[s.node].users:
+                others = any(s in f.sources for f in self.flows)
+                if not others:
+                    self._forget(self.graph.remove(s.node))
+        gone = [s for s in self.sources.values() if s.node not in self.graph.nodes]
+        for s in gone:
+            del self.sources[s.name]
+        # Taps hang between a view and the flow's nodes.
+        for i in [i for i, n in self.graph.nodes.items() if isinstance(n.operator, ViewTap) and not n.users]:
+            self._forget(self.graph.remove(i))
+        self._reshaped()
+        return gone
+
+    def _forget(self, nodes: Sequence[Node]) -> None:
+        for n in nodes:
+            self.makers.pop(n.name, None)
+            self.ephemeral.discard(n.name)
+
+    # ---- running
+
+    def start(self) -> None:
+        """Let rows in."""
+        self.started = True
+        for s in list(self.sources.values()):
+            s.listen()
+        self.stepper.between(self.step_now)
+        self.intake.update(self.sources.values())
+        self.intake.start()
+
+    def step_now(self) -> None:
+        """A step without rows: for what waits for none (VALUES, the first rows of a view that is read)."""
+        self._step([])
+
+    def wake_time(self) -> int | None:
+        """The least time that an operator wants to be woken at, ms."""
+        return min((t for o in self._wakers if (t := o.wake()) is not None), default=None)
+
+    def _step(self, batches: list[Batch]) -> None:
+        """One step with these batches (several if one of them is large)."""
+        clock = self.env.clock
+        feeds: dict[int, list[Feed]] = {}
+        live: list[Batch] = []
+        for b in batches:
+            s = b.part.source
+            if self.sources.get(s.name) is not s:
+                continue  # detached while the batch was on its way
+            if b.version != s.version and b.records is not None:
+                s.decode(b)  # somebody who reads more columns came meanwhile
+            live.append(b)
+            delta = b.delta
+            if delta is not None and delta.length > self._rows_cap:
+                at = 0
+                while delta.length - at > self._rows_cap:
+                    part = delta.slice(at, at + self._rows_cap)
+                    at += self._rows_cap
+                    feeds.setdefault(s.node, []).append(Feed(b.part.name, part))
+                    self._one(feeds)
+                    feeds = {}
+                delta = delta.slice(at, delta.length)
+            feeds.setdefault(s.node, []).append(Feed(b.part.name, delta, b.ended, b.idle))
+        now, moment = clock.now(), clock.monotonic()
+        for b in live:
+            self._reject(b.part.source.table, b.rejected, now)
+        self._one(feeds)
+        done_us = clock.now_us()
+        metrics = self.env.metrics
+        for b in live:
+            p, s = b.part, b.part.source
+            if b.records is not None:
+                p.offset = b.records.resume
+            p.ended = p.ended or b.ended
+            if b.count or b.bytes:
+                p.rows += b.count
+                p.bytes += b.bytes
+                p.last_rows, p.last_ms = moment, now
+                metrics.read(s.table, b.count, b.bytes)
+            if b.polled_us:
+                metrics.delayed((done_us - b.polled_us) / 1e6)
+        for node in feeds:
+            s = next(s for s in self.sources.values() if s.node == node)
+            if s.operator is not None:
+                s.marks = s.operator.watermarks()
+        self._look_for_ends()
+
+    def _one(self, feeds: dict[int, list[Feed]]) -> None:
+        clock = self.env.clock
+        began = clock.monotonic()
+        now = clock.now()
+        result = self.graph.step(feeds, epoch=self.epoch, now=now)
+        for r, node in zip(result.dropped, result.droppers):
+            self._reject(self._table_of(node), [r], now)
+        self._deliver(result, now)
+        ended = clock.monotonic()
+        took = (ended - began) * 1000
+        s = self.env.settings
+        if took > 1.5 * s.step_ms:
+            self._rows_cap = max(1024, self._rows_cap // 2)
+            self.intake.block_bytes = max(64 << 10, self.intake.block_bytes // 2)
+        elif took < 0.5 * s.step_ms:
+            self._rows_cap = min(s.step_rows, self._rows_cap * 2)
+            self.intake.block_bytes = min(s.block_bytes, self.intake.block_bytes * 2)
+        self.env.metrics.stepped(ended - began, ended)
+        if self._wakers:
+            before, self.next_wake = self.next_wake, self.wake_time()
+            if self.next_wake is not None and (before is None or self.next_wake < before):
+                self.on_progress()
+
+    def _deliver(self, result: StepResult, now: int) -> None:
+        for flow, output in self._wanted:
+            delta = result.deltas.get(output)
+            if delta is None or flow.done:
+                continue
+            wm = self.graph.nodes[output].out
+            if flow.dataflow.limit is not None:
+                n = flow.limit(delta.length)
+                delta = delta if n == delta.length else delta.slice(0, n)
+            flow.rows += delta.length
+            flow.changed_at, flow.step = now, self.graph.steps
+            self.env.metrics.target_rows.labels(flow.kind, flow.name).inc(delta.length)
+            if flow.sink is not None:
+                node = self.graph.nodes[output]
+                flow.sink.write(delta, Tick(self.epoch, now, node.low, node.out, self.graph.steps))
+            if flow.listeners:
+                flow.listeners.send(Changes(delta, self.graph.steps, wm))
+            if flow.full:
+                self._done(flow)
+
+    def _look_for_ends(self) -> None:
+        for flow in self.flows:
+            if flow.done or not all(s.ended for s in flow.sources):
+                continue
+            if any(not self.views[v].done for v in flow.dataflow.views if v in self.views):
+                continue
+            if self.graph.nodes[flow.output].out == MAX_WATERMARK:
+                self._done(flow)
+
+    def _done(self, flow: Attached) -> None:
+        flow.done = True
+        if flow.kind == "query":
+            flow.end(self.graph.steps, self.graph.nodes[flow.output].out)
+        self._wanted = tuple((f, o) for f, o in self._wanted if not f.done)
+        self.on_progress()
+
+    def _reject(self, table: str, rejected: Sequence[Rejected], now: int) -> None:
+        for r in rejected:
+            self.env.metrics.rejected.labels(table, r.reason).inc(len(r))
+            self.env.quarantine.add(table, r, seen_at=now, epoch=self.epoch)
+            if self.env.settings.on_error == "fail" and r.reason != "late" and len(r):
+                where = f" at {r.positions[0]}" if r.positions[0] else ""
+                raise RowError(
+                    f"a row of {r.origin or table}{where} failed: {r.messages[0]}",
+                    detail=f"The row: {r.raw[0][:500]!r}",
+                    hint="Correct it, or SET 'deras.on-error' = 'quarantine' to put such rows aside and go on.",
+                )
+
+    def _table_of(self, node: int) -> str:
+        for s in self.sources.values():
+            if s.node == node:
+                return s.table
+        return next((f.name for f in self.flows if node in f.nodes), "")
+
+    # ---- time
+
+    def tick(self) -> None:
+        """What time alone brings: processing-time wake-ups and silent parts. Between two steps."""
+        clock = self.env.clock
+        now, at = clock.now(), clock.monotonic()
+        feeds: dict[int, list[Feed]] = {}
+        for s in self.sources.values():
+            timeout = s.idle_timeout_ms or self.env.settings.idle_timeout_ms
+            if not timeout:
+                continue
+            for p in s.parts.values():
+                if not p.idle and not p.ended and (at - p.last_rows) * 1000 >= timeout and not self.stepper.waiting:
+                    p.idle = True
+                    feeds.setdefault(s.node, []).append(Feed(p.name, idle=True))
+        if feeds or (self.next_wake is not None and self.next_wake <= now):
+            self._one(feeds)
+            for node in feeds:
+                source = next(s for s in self.sources.values() if s.node == node)
+                if source.operator is not None:
+                    source.marks = source.operator.watermarks()
+
+    def due(self) -> float | None:
+        """Seconds until ``tick`` has something to do, or None."""
+        clock = self.env.clock
+        times: list[float] = []
+        if self.next_wake is not None:
+            times.append((self.next_wake - clock.now()) / 1000)
+        at = clock.monotonic()
+        for s in list(self.sources.values()):
+            timeout = s.idle_timeout_ms or self.env.settings.idle_timeout_ms
+            if timeout:
+                times += [
+                    p.last_rows + timeout / 1000 - at for p in list(s.parts.values()) if not p.idle and not p.ended
+                ]
+        return max(0.0, min(times)) if times else None
+
+    def discover(self, source: SourceNode) -> int:
+        """Look for new parts of a source; gives how many came."""
+        names = source.discover()
+        if names:
+
+            def add() -> None:
+                for n in names:
+                    source.add_part(n)
+                if source.operator is not None:
+                    source.operator.declare(names)
+                    source.marks = source.operator.watermarks()
+
+            self.stepper.between(add)
+            self.intake.update(self.sources.values())
+        return len(names)
+
+    # ---- the end
+
+    def watermark(self, flow: Attached) -> int:
+        """Of a flow's output, ms."""
+        node = self.graph.nodes.get(flow.output)
+        return MIN_WATERMARK if node is None else node.out
+
+    def lag_text(self, part_watermark: int) -> str:
+        """How far behind the clock, for people."""
+        return duration_text(max(0, self.env.clock.now() - part_watermark))
+
+    def close(self) -> None:
+        """Free readers and writers; nothing is committed."""
+        self.intake.halt()
+        for s in list(self.sources.values()):
+            try:
+                s.close()
+            except Exception:  # noqa: BLE001
+                _log.warning("closing table '%s' failed", s.table, exc_info=True)
+        for f in self.flows:
+            if f.sink is not None:
+                try:
+                    f.sink.close()
+                except DerasError as e:
+                    _log.warning("closing sink '%s' failed: %s", f.name, e.message)
+                except Exception:  # noqa: BLE001
+                    _log.warning("closing sink '%s' failed", f.name, exc_info=True)
+
+
+def make_flow_key(dataflow: Dataflow, taken: set[str]) -> str:
+    """A stable name for a flow in manifests: ``view:x``; ``sink:t:<node>`` since a table may have several writers."""
+    target = dataflow.target
+    key = f"{target.kind}:{target.name}"
+    if target.kind == "sink":
+        last = dataflow.nodes[dataflow.output].name if dataflow.output >= 0 else dataflow.sources[~dataflow.output].name
+        key += f":{last[:24]}"
+    unique, n = key, 1
+    while unique in taken:
+        n += 1
+        unique = f"{key}#{n}"
+    return unique

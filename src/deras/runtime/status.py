@@ -1,0 +1,109 @@
+"""What a job says about itself: state, rates, places, and why there is no output."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from deras.core.time import MAX_WATERMARK, MIN_WATERMARK
+from deras.runtime.settings import duration_text
+
+if TYPE_CHECKING:
+    from deras.runtime.flow import Attached
+    from deras.runtime.run import Run
+    from deras.runtime.sources import SourceNode
+
+
+def node_facts(run: Run) -> list[dict[str, Any]]:
+    """Every operator: counters, watermark, state size."""
+    facts = []
+    for f in run.graph.explain():
+        node = run.graph.nodes.get(f["id"])
+        if node is None:
+            continue
+        size = node.state.size()
+        f["watermark"] = _mark(f["watermark"])
+        facts.append({**f, "state_bytes": size.bytes, "state_keys": size.keys, "state_rows": size.rows})
+    return facts
+
+
+def _mark(at: int) -> int | str | None:
+    return None if at == MIN_WATERMARK else "ended" if at == MAX_WATERMARK else at
+
+
+def source_facts(run: Run, source: SourceNode) -> dict[str, Any]:
+    """One table being read: its parts, places, watermarks."""
+    parts = [
+        {
+            "part": p.name,
+            "offset": p.offset,
+            "rows": p.rows,
+            "bytes": p.bytes,
+            "watermark": _mark(source.marks.get(p.name, MIN_WATERMARK)),
+            "state": "ended" if p.ended else "idle" if p.idle else "waiting" if p.dry else "reading",
+            "last": p.last_ms,
+        }
+        for p in list(source.parts.values())
+    ]
+    node = run.graph.nodes.get(source.node)
+    return {
+        "table": source.table,
+        "connector": source.connector.name,
+        "name": source.name,
+        "rows": sum(p.rows for p in list(source.parts.values())),
+        "last": max((p.last_ms for p in list(source.parts.values()) if p.last_ms is not None), default=None),
+        "since": source.listening_since,
+        "watermark": _mark(MIN_WATERMARK if node is None else node.out),
+        "parts": parts,
+    }
+
+
+def why_silent(run: Run, flow: Attached) -> str:
+    """Why a flow gives no output now, as a sentence; "" if nothing seems to hold it back."""
+    if flow.error is not None:
+        return f"It failed: {flow.error.message}."
+    if flow.done:
+        return "All input has been read."
+    now = run.env.clock.now()
+    timed = _has_event_time(run, flow)
+    for s in flow.sources:
+        parts = list(s.parts.values())
+        if not parts:
+            return f"Table '{s.table}' has nothing to read yet: no file or partition is there."
+        if all(p.rows == 0 for p in parts) and not all(p.ended for p in parts):
+            return f"No record has come from table '{s.table}' yet."
+    if not timed:
+        return ""
+    least: tuple[int, SourceNode, str] | None = None
+    for s in flow.sources:
+        for p in list(s.parts.values()):
+            if p.ended or p.idle:
+                continue
+            at = s.marks.get(p.name, MIN_WATERMARK)
+            if least is None or at < least[0]:
+                least = (at, s, p.label)
+    if least is None:
+        idle = [p.label for s in flow.sources for p in list(s.parts.values()) if p.idle]
+        return f"Every part is silent ({', '.join(idle)}), so time stands still." if idle else ""
+    at, s, label = least
+    if at == MIN_WATERMARK:
+        if s.operator is not None and not s.operator.explain().get("watermark", True):
+            return f"Table '{s.table}' declares no WATERMARK, so windows over it close only when it has ended."
+        return f"'{label}' has given no event time yet and holds the watermark back."
+    lag = duration_text(max(0, now - at))
+    return f"The watermark is held by '{label}', which is {lag} behind the clock."
+
+
+def _has_event_time(run: Run, flow: Attached) -> bool:
+    words = ("Window", "Over", "Match", "Sort", "Temporal", "Interval")
+    return any(type(run.graph.nodes[i].operator).__name__.startswith(words) for i in flow.nodes if i in run.graph.nodes)
+
+
+def flow_facts(run: Run, flow: Attached) -> dict[str, Any]:
+    """One attached dataflow."""
+    return {
+        **flow.facts(),
+        "step": flow.step,
+        "updated": flow.changed_at,
+        "watermark": _mark(run.watermark(flow)),
+        "why_silent": why_silent(run, flow),
+    }
