@@ -24,9 +24,8 @@ import os
 import re
 import sys
 import threading
-from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import llvmlite
 import numba
@@ -54,6 +53,9 @@ from deras.core.simd import (
     string_stops,
     trailing_zeros,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 __all__ = [
     "BOUNDSCHECK",
@@ -83,8 +85,6 @@ __all__ = [
     "trailing_zeros",
     "warm_all",
 ]
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 _log = logging.getLogger("deras.jit")
 _FLAGS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": False, "boundscheck": BOUNDSCHECK}
@@ -167,7 +167,7 @@ def kernel(*signatures: str) -> Callable[[Callable[..., Any]], Kernel]:
     return declare
 
 
-def helper(function: F) -> F:
+def helper(function: Callable[..., Any]) -> Callable[..., Any]:
     """A function that kernels call, typed by its use and inlined by LLVM. Not for Python callers."""
     return numba.njit(forceinline=True, **_FLAGS)(function)  # type: ignore[no-any-return]
 

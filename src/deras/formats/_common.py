@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 from deras.core.column import Column
 from deras.core.records import Block, Reason, Rejected
-from deras.core.schema import Schema
-from deras.core.types import SqlType
+from deras.core.types import SqlType, polars_type
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from deras.core.schema import Schema
 
 Bits = npt.NDArray[np.uint8]
 
@@ -22,9 +26,7 @@ def writable(data: Bits) -> Bits:
     if data.flags.writeable:
         return data
     memory = (ctypes.c_uint8 * len(data)).from_address(data.ctypes.data)
-    return np.frombuffer(memory, np.uint8)
-
-
+    return np.frombuffer(memory, np.uint8)  # type: ignore[call-overload, no-any-return]
 
 
 class Refusals:
@@ -77,6 +79,22 @@ def metadata_column(t: SqlType, value: Any, n: int, kept: npt.NDArray[np.int64] 
         return Column.nulls(t, n)
     one = Column.of_values(t, [value])
     return Column.of_series(t, one.series().new_from_index(0, n))
+
+
+class Nulls:
+    """Columns of NULLs, cut from one that is kept for each type (making one costs more than decoding a small block)."""
+
+    def __init__(self) -> None:
+        self._kept: dict[SqlType, Column] = {}
+
+    def column(self, t: SqlType, n: int) -> Column:
+        """N NULLs."""
+        found = self._kept.get(t)
+        if found is None or len(found) < n:
+            room = max(1024, 2 * n)
+            one = pl.Series("", [None], dtype=polars_type(t))
+            found = self._kept[t] = Column.of_series(t, one.new_from_index(0, room))
+        return found.slice(0, n)
 
 
 def physical(schema: Schema, wanted: Sequence[int] | None) -> list[int]:

@@ -1,8 +1,8 @@
 """The exact path of text formats: one parsed value to the physical value of a SQL type, slowly and rightly.
 
-Values come as JSON has them: None, bool, :class:`Number` (the number's text), str, list, dict. Numbers may come as text and
-text as numbers, as Flink's formats accept them; where Flink silently changes a value (1.5 for an INT, an overflow to NULL or
-Infinity, any text for a BOOLEAN), the value is refused instead: a quarantined row can be replayed, a wrong one is not found.
+Values come as JSON has them: None, bool, :class:`Number` (the number's text), str, list, dict. Numbers may come as text
+and text as numbers, as Flink's formats accept them; where Flink silently changes a value (1.5 for an INT, an overflow to
+NULL or Infinity, any text for a BOOLEAN), it is refused: a quarantined row can be replayed, a wrong one is not found.
 """
 
 from __future__ import annotations
@@ -12,10 +12,9 @@ import binascii
 import datetime as dt
 import math
 import re
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation, localcontext
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import polars as pl
@@ -23,6 +22,9 @@ import pyarrow as pa
 
 from deras.core.column import Column, Views
 from deras.core.types import Kind, Layout, SqlType, polars_type
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 _EPOCH = dt.date(1970, 1, 1).toordinal()
 _DATE = re.compile(r"(\d{4})-(\d\d)-(\d\d)", re.ASCII)

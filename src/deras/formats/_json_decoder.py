@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,13 +12,17 @@ from deras.core.contracts import Decoder
 from deras.core.delta import Delta
 from deras.core.errors import InternalError
 from deras.core.records import PAD, Block, Decoded, Rejected
-from deras.core.schema import Schema
 from deras.core.types import Kind, Layout, SqlType
 from deras.formats import _json_kernel as k
-from deras.formats._common import Bits, Refusals, metadata_column, physical, writable
+from deras.formats._common import Bits, Nulls, Refusals, metadata_column, physical, writable
 from deras.formats._exact import Nested, Style, build
 from deras.formats._json_exact import parse, where
 from deras.formats._text_kernel import power_table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from deras.core.schema import Schema
 
 _M = (1 << 64) - 1
 _LEARNED = 256  # unknown keys that a decoder remembers
@@ -73,8 +76,8 @@ class JsonDecoder(Decoder):
 
     The kernel's arrays: ``params[key]`` says how a key's value is read and where it goes; a key has bytes
     ``keys[koff:koff + klen]`` (quotes included), is found by the open-addressing ``table`` and was last followed by
-    ``follower[key]`` (the last entry: what came first in a record). Keys 0 … len(schema) - 1 are the schema's, unknown ones
-    are learned behind them. Values go to ``words[slot, row]`` or ``wide[slot, row]`` (string views, limbs); a NULL to
+    ``follower[key]`` (the last entry: what came first in a record). Keys 0 … len(schema) - 1 are the schema's, unknown
+    ones are learned behind them. Values go to ``words[slot, row]`` or ``wide[slot, row]`` (views, limbs), a NULL to
     ``valid[j, row]`` for the j-th wanted column, written only where ``nulls[j]``. ``stamp[key]`` holds the number of the
     record that gave the key a value last. Unescaped text goes to ``side``; ``odd`` lists records for the exact path.
     """
@@ -120,6 +123,7 @@ class JsonDecoder(Decoder):
         self._state[k.KEYS], self._state[k.KEY_BYTES] = n, at
         self._state[k.WANTED], self._state[k.FAIL_MISSING] = len(self._wanted), style.fail_on_missing
         self._powers = power_table()
+        self._nulls = Nulls()
 
     def decode(self, block: Block) -> Decoded:
         """All records of the block; see :class:`deras.core.contracts.Decoder`."""
@@ -255,7 +259,9 @@ class _Run:
         """A line that is an array of records: they take the place of its row."""
         spans = JsonDecoder._array(self.data, start, end)
         part = JsonDecoder(self.d._schema, self.d._wanted, self.d._origin, self.d._style)
-        self.arrays.append((row, _Run(part, self.block, self.data).decode(start, end, spans)))
+        run = _Run(part, self.block, self.data)
+        run.refusals = self.refusals
+        self.arrays.append((row, run.decode(start, end, spans)))
         self.dropped.append(row)
         for j, i in enumerate(self.d._wanted):
             self._put(j, i, row, None)
@@ -323,7 +329,7 @@ class _Run:
             elif f.metadata_key is not None:
                 columns.append(metadata_column(f.type, self.block.metadata.get(f.metadata_key), n, kept))
             else:
-                columns.append(Column.nulls(f.type, n))
+                columns.append(d._nulls.column(f.type, n))
         delta = Delta(d._schema, columns, length=n)
         count = rows
         rejected: list[Rejected] = self.refusals.rejected() if len(self.refusals) else []
@@ -333,7 +339,6 @@ class _Run:
                 before = int(np.searchsorted(kept, row)) if kept is not None else row
                 parts += [delta.slice(at, before), decoded.delta]
                 at = before
-                rejected += decoded.rejected
                 count += decoded.count - 1
             delta = Delta.concat([*parts, delta.slice(at, n)])
         return Decoded(delta, rejected, count)

@@ -1,14 +1,14 @@
 """The JSON decode kernel: records to columns in one pass, driven by the schema.
 
-Three ideas make it fast: the key that followed the last key in the record before is expected again and compared eight bytes
-at a time; the end of a string is searched 32 bytes at a time; strings are not copied but pointed to. What it does not
-understand (or what is wrong) it leaves to the exact path, record by record: it never guesses. It never reads past ``PAD`` bytes
-after the end and never loops without a bound.
+Three ideas make it fast: the key that followed this one in the record before is expected again, compared eight
+bytes at a time; the end of a string is searched 32 bytes at a time; strings are not copied but pointed to. What it does
+not understand (or what is wrong) it leaves to the exact path, record by record: it never guesses. It never reads past
+``PAD`` bytes after the end and never loops without a bound.
 
 The arrays are explained at :class:`deras.formats._json_decoder.JsonDecoder`, which owns them.
 """
 
-# mypy: disable-error-code="no-untyped-def,untyped-decorator"
+# mypy: disable-error-code="no-untyped-def,assignment"
 
 from __future__ import annotations
 
@@ -196,7 +196,7 @@ def skip_value(data, i, end, feed):
             depth += 1
             opened = True
             i = _blank(data, i + 1, end, feed)
-        elif c == 116 and load32(data, i) == _TRUE or c == 110 and load32(data, i) == _NULL:
+        elif (c == 116 and load32(data, i) == _TRUE) or (c == 110 and load32(data, i) == _NULL):
             i += 4
         elif c == 102 and load32(data, i + 1) == _ALSE:
             i += 5
@@ -246,7 +246,7 @@ def split_array(data, start, end, spans):
         data: bytes.
         start: first byte.
         end: one after the last.
-        spans: out, [n, 2]: first byte and one after the last of each element; elements beyond its room are counted only.
+        spans: out, [n, 2]: first byte and one after the last of each element; those beyond its room are only counted.
 
     Returns:
         The number of elements, or -1 - place where the text is no array.
@@ -503,7 +503,7 @@ def decode(
                         if stamp[f] != stamped:
                             stamp[f] = stamped
                             found += 1
-                        if kind == TEXT or kind == BINARY:
+                        if kind in (TEXT, BINARY):
                             first = i + 1
                             if c == 34:
                                 i, escaped = _string(data, first, end)
@@ -536,7 +536,7 @@ def decode(
                             else:
                                 ok = False
                                 break
-                        elif kind == INTEGER or kind == DOUBLE or kind == FLOAT or kind == DECIMAL or kind == WIDE_DECIMAL:
+                        elif kind in (INTEGER, DOUBLE, FLOAT, DECIMAL, WIDE_DECIMAL):
                             quoted = c == 34
                             i, negative, x, exponent, whole = read_number(data, i + quoted)
                             if i < 0:
@@ -672,7 +672,7 @@ def decode(
                     valid[j, row] = 0
                     slot = params[f, SLOT]
                     kind = params[f, KIND]
-                    if kind == TEXT or kind == BINARY or kind == RAW or kind == WIDE_DECIMAL:
+                    if kind in (TEXT, BINARY, RAW, WIDE_DECIMAL):
                         wide[slot, row, 0] = 0
                         wide[slot, row, 1] = 0
                     else:

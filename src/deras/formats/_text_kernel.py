@@ -3,7 +3,7 @@
 All functions take a byte array with ``PAD`` readable bytes after ``end`` and never loop past ``end``.
 """
 
-# mypy: disable-error-code="no-untyped-def"
+# mypy: disable-error-code="no-untyped-def,assignment"
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def read_number(data, i):
     """A JSON number at i.
 
     Returns:
-        (place after it, negative, mantissa, decimal exponent, whole): value = ±mantissa · 10^exponent; ``whole`` if it has
+        (place after it, negative, mantissa, decimal exponent, whole): ±mantissa · 10^exponent; ``whole`` if it has
         neither fraction nor exponent. The place is -1 if it is no number, or has more than 19 digits.
     """
     negative = data[i] == 45
@@ -217,7 +217,7 @@ def to_double(x, q, powers):
 
 @helper
 def to_scaled(x, exponent, precision, scale):
-    """x · 10^exponent as a whole number of 10^-scale, rounded HALF_UP; -1 if it does not fit ``precision`` <= 18."""
+    """X · 10^exponent as a whole number of 10^-scale, rounded HALF_UP; -1 if it does not fit ``precision`` <= 18."""
     shift = exponent + scale
     if shift >= 0:
         if x == 0:

@@ -6,15 +6,18 @@ Options and forms are Flink's. Where Flink changes a value in silence, the recor
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from deras.core.contracts import Decoder, Encoder
 from deras.core.contracts import Format as FormatContract
 from deras.core.options import Option
-from deras.core.schema import Schema
 from deras.formats._exact import Style
 from deras.formats._json_decoder import JsonDecoder
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from deras.core.schema import Schema
 
 
 class Format(FormatContract):
@@ -22,7 +25,7 @@ class Format(FormatContract):
 
     name = "json"
     extension = ".json"
-    options = (
+    options: ClassVar[Sequence[Option]] = (
         Option("fail-on-missing-field", "bool", "Whether a missing field refuses the record (else it is NULL).", False),
         Option(
             "ignore-parse-errors", "bool", "Whether a wrong value becomes NULL instead of refusing its record.", False
@@ -35,7 +38,11 @@ class Format(FormatContract):
             choices=("SQL", "ISO-8601"),
         ),
         Option(
-            "map-null-key.mode", "enum", "What to do with a NULL key of a map.", "FAIL", choices=("FAIL", "DROP", "LITERAL")
+            "map-null-key.mode",
+            "enum",
+            "What to do with a NULL key of a map.",
+            "FAIL",
+            choices=("FAIL", "DROP", "LITERAL"),
         ),
         Option("map-null-key.literal", "string", "The key for NULL in mode LITERAL.", "null"),
         Option("encode.decimal-as-plain-number", "bool", "Whether decimals are never written as 1E+2.", False),
