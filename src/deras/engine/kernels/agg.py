@@ -10,7 +10,7 @@ code  cells
 1     sum of words (wraps), count
 2, 3  sum of words, of limbs: count, then 192 bits: low, middle, high (exact, so that retraction undoes it)
 4     sum of floats: count of finite ones, sum and its error (a compensated pair), counts of NaN, +Inf, -Inf
-5     as 4, then the pair of the squares
+5     as 4, then the pair of the squares, and the count of values too large to be squared
 6     as 1, then the sum of squares (wraps)
 8-11  MIN and MAX of words, MIN and MAX of floats (in a form that orders as words): flag, word
 12-13 MIN and MAX of limbs: flag, low, high
@@ -32,7 +32,7 @@ COUNT, SUM_WORD, SUM_WIDE, SUM_WIDE_LIMBS, SUM_FLOAT, SUM_SQUARES, SUM_SQUARES_W
 MIN_WORD, MAX_WORD, MIN_FLOAT, MAX_FLOAT, MIN_LIMBS, MAX_LIMBS, FIRST_WORD, LAST_WORD, FIRST_LIMBS, LAST_LIMBS = range(
     8, 18
 )
-WIDTH = {0: 1, 1: 2, 2: 4, 3: 4, 4: 6, 5: 8, 6: 3, 8: 2, 9: 2, 10: 2, 11: 2, 12: 3, 13: 3, 14: 2, 15: 2, 16: 3, 17: 3}
+WIDTH = {0: 1, 1: 2, 2: 4, 3: 4, 4: 6, 5: 9, 6: 3, 8: 2, 9: 2, 10: 2, 11: 2, 12: 3, 13: 3, 14: 2, 15: 2, 16: 3, 17: 3}
 """Cells by code."""
 HEAD = 2
 """Cells before those of the aggregates."""
@@ -41,6 +41,7 @@ _RO1 = "Array(int64, 1, 'C', readonly=True)"
 _TOP = np.int64(0x7FFFFFFFFFFFFFFF)
 _QUIET = np.int64(0x7FF8000000000000)
 _SPLIT = 134217729.0
+_ROOT = 1e150
 _S32 = np.int64(32)
 
 
@@ -119,14 +120,16 @@ def take_float(tab, g, c, x, w, squares):
             tab[g, c + 1] = 0
             tab[g, c + 2] = 0
             if squares:
-                tab[g, c + 6] = 0
-                tab[g, c + 7] = 0
+                for j in range(6, 9):
+                    tab[g, c + j] = 0
             return
         sign = 1.0 if w > 0 else -1.0
         for _ in range(abs(w)):
             add_float(tab, g, c + 1, sign * x)
-            if squares:
+            if squares and abs(x) < _ROOT:
                 add_square(tab, g, c + 6, x, sign)
+        if squares and abs(x) >= _ROOT:
+            tab[g, c + 8] += w
     elif x != x:
         tab[g, c + 3] += w
     elif x > 0:
@@ -326,6 +329,7 @@ def merge_cells(ids, places, tab, cell0, ops, out):
                     out[p, c + j] += tab[g, q + j]
                 if code == 5:
                     add_pair(out, p, c + 6, tab[g, q + 6], tab[g, q + 7])
+                    out[p, c + 8] += tab[g, q + 8]
             elif tab[g, q] != 0:
                 if code == 12 or code == 13:
                     better = out[p, c] == 0

@@ -176,6 +176,14 @@ def product(a, b):
     return p, e
 
 
+@helper
+def renormal(s, e):
+    """The same sum as a pair whose second part is the rounding error of the first."""
+    t = s + e
+    b = t - s
+    return t, (s - (t - b)) + (e - b)
+
+
 @kernel("void(int64[:, ::1], int64, int64, float64[::1], uint8[::1])")
 def final_floats(cells, c, kind, out, valid):
     """Results of floats: 1 SUM, 2 AVG, 5 VAR_POP, 6 VAR_SAMP, 7 STDDEV_POP, 8 STDDEV_SAMP. Arguments as elsewhere.
@@ -200,10 +208,15 @@ def final_floats(cells, c, kind, out, valid):
             out[k] = np.inf if up else -np.inf
         elif kind <= 2:
             out[k] = s + e if kind == 1 else (s + e) / n
+        elif cells[k, c + 8] > 0:
+            out[k] = np.inf
         else:
             q = float_bits(np.uint64(cells[k, c + 6]))
             qe = float_bits(np.uint64(cells[k, c + 7]))
             f = np.float64(n)
+            # After a cancellation the error may be the greater part of a pair.
+            s, e = renormal(s, e)
+            q, qe = renormal(q, qe)
             a, ae = product(f, q)
             b, be = product(s, s)
             x = (a - b) + ((ae + f * qe) - (be + 2.0 * s * e))
