@@ -37,10 +37,15 @@ class FakeView:
 
     def table(self) -> pa.Table:
         if self.cache is None or self.cache[0] != self.step:
-            rows = self.rows if self.append_only or not self.schema.key else list(self.keyed.values())
+            keyed = bool(self.schema.key) and not self.append_only
+            done = 0 if keyed or not self.append_only or self.cache is None else self.cache[1].num_rows
+            rows = list(self.keyed.values()) if keyed else self.rows[done:]
             delta = Delta.of(self.schema, rows)
             arrays = [c.to_arrow().cast(arrow_type(c.type)) for c in delta.columns]
-            self.cache = (self.step, pa.table(arrays, names=self.schema.names))
+            table = pa.table(arrays, names=self.schema.names)
+            if done and self.cache is not None:
+                table = pa.concat_tables([self.cache[1], table]).combine_chunks()
+            self.cache = (self.step, table)
         return self.cache[1]
 
 
@@ -126,7 +131,7 @@ class FakePlatform:
                 con.register(n, t)
             if cancel is not None:
                 cancel.bind(con.interrupt)
-            return con.execute(sql, list(parameters)).to_arrow_table()
+            return con.sql(sql, params=list(parameters)).to_arrow_table()
         except duckdb.InterruptException:
             raise ExternalError("the query was cancelled") from None
         except duckdb.Error as e:

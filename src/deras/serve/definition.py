@@ -178,6 +178,8 @@ def parse_dashboard(text: str, name: str = "main", origin: str = "dashboard.yaml
     refresh = keys["refresh"].duration() if "refresh" in keys else 200.0
     if refresh < 20:
         raise keys["refresh"].wrong("refresh is shorter than a screen can show", hint="Use '20 ms' or more.")
+    language = keys["language"].choice(LANGUAGES) if "language" in keys else "auto"
+    zone = _zone(keys["time_zone"]) if "time_zone" in keys else ""
     tiles = [_tile(p, i) for i, p in enumerate(keys["tiles"].items())] if "tiles" in keys else []
     panels = [_panel(p, i, window) for i, p in enumerate(keys["panels"].items())] if "panels" in keys else []
     if not tiles and not panels:
@@ -187,8 +189,8 @@ def parse_dashboard(text: str, name: str = "main", origin: str = "dashboard.yaml
         title=keys["title"].text(),
         description=keys["description"].text() if "description" in keys else "",
         refresh=refresh,
-        language=keys["language"].choice(LANGUAGES) if "language" in keys else "auto",
-        time_zone=_zone(keys["time_zone"]) if "time_zone" in keys else "",
+        language=language,
+        time_zone=zone,
         tiles=tuple(tiles),
         panels=tuple(panels),
     )

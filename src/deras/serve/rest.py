@@ -224,7 +224,8 @@ class Rest:
                 cancel.cancel()  # nobody waits for it any more
             response: Response = await running
         finally:
-            cancel.cancel()
+            if not running.done():
+                cancel.cancel()
             gone.cancel()
             await asyncio.gather(gone, return_exceptions=True)
         response.headers["cache-control"] = "no-store"

@@ -8,6 +8,8 @@ import { t } from "./texts.js";
 
 const SYNC = "page";
 const SERIES = 6;
+const S = 1000, M = 60 * S, H = 60 * M, D = 24 * H;
+const STEPS = [1, 2, 5, 10, 20, 50, 100, 200, 500, S, 2 * S, 5 * S, 10 * S, 15 * S, 30 * S, M, 2 * M, 5 * M, 10 * M, 15 * M, 30 * M, H, 2 * H, 3 * H, 6 * H, 12 * H, D, 2 * D, 4 * D, 7 * D, 14 * D, 28 * D, 56 * D, 365 * D];
 
 export class Chart {
   constructor(panel, store, lineNames, handlers) {
@@ -125,7 +127,7 @@ export class Chart {
 
   make(lines, data, width, height) {
     const labelled = !this.bars && lines.length > 1 && lines.length <= 5;
-    const end = labelled ? Math.min(120, 14 + Math.max(...lines.map((l) => l.label.length)) * 6.6) : 12;
+    const end = labelled ? Math.min(page.wall ? 180 : 120, 14 + Math.max(...lines.map((l) => l.label.length)) * (page.wall ? 9.2 : 6.8)) : 12;
     const font = `${page.wall ? 16 : 12}px ${getComputedStyle(document.body).fontFamily}`;
     const fontColour = () => colour("dim");
     const grid = { stroke: () => colour("grid"), width: 1 };
@@ -151,8 +153,8 @@ export class Chart {
       },
       axes: [
         {
-          stroke: fontColour, font, grid: { show: false }, ticks: { show: false }, gap: 6, size: 28, space: this.bars ? 40 : 84,
-          values: (u, splits) => this.store.timed ? format.axisTimes(splits, kind) : splits.map((i) => (Number.isInteger(i) ? this.label(this.xs[i], data[0].length, u) : "")),
+          stroke: fontColour, font, grid: { show: false }, ticks: { show: false }, gap: 6, size: 28, incrs: this.store.timed ? STEPS : undefined, space: this.bars ? 40 : () => (width < 480 ? 56 : 84),
+          values: (u, splits, axis, space, step) => this.store.timed ? format.axisTimes(splits, kind, step) : splits.map((i) => (Number.isInteger(i) ? this.label(this.xs[i], data[0].length, u) : "")),
           splits: this.store.timed ? undefined : () => this.xs.map((_, i) => i),
         },
         {

@@ -25,7 +25,7 @@ export function svg(tag, props, ...children) {
 const PATHS = {
   pause: "M6 4h3v12H6zM11 4h3v12h-3z",
   play: "M6 4l10 6-10 6z",
-  theme: "M10 3a7 7 0 1 0 0 14zM10 3a7 7 0 0 1 0 14",
+  theme: "M10 3.5a6.5 6.5 0 1 0 0 13a6.5 6.5 0 1 0 0-13zM10 3.5a6.5 6.5 0 0 1 0 13z",
   more: "M4 10h.01M10 10h.01M16 10h.01",
   close: "M5 5l10 10M15 5L5 15",
   help: "M7.5 7.5a2.5 2.5 0 1 1 3.4 2.3c-.6.3-.9.8-.9 1.7M10 14.5h.01",
@@ -34,7 +34,7 @@ const PATHS = {
 export function icon(name) {
   const filled = name === "pause" || name === "play";
   return svg("svg", { viewBox: "0 0 20 20", class: `icon icon-${name}`, "aria-hidden": "true" },
-    svg("path", { d: PATHS[name], fill: filled || name === "theme" ? "currentColor" : "none", stroke: filled ? "none" : "currentColor",
+    svg("path", { d: PATHS[name], fill: filled || name === "theme" ? "currentColor" : "none", "fill-rule": "evenodd", stroke: filled ? "none" : "currentColor",
       "stroke-width": name === "more" ? 2.6 : 1.6, "stroke-linecap": "round", "stroke-linejoin": "round" }));
 }
 

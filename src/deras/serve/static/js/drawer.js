@@ -50,13 +50,15 @@ export function showMark(panel, store, mark, lineNames) {
   const told = new Set([y, m.score, band?.expected, band?.lower, band?.upper, "value", "expected", "score"]);
   for (const name of m.why) if (!told.has(name)) facts.push(fact(name, format.value(row[at[name]], null, kinds[name])));
   const { line, x } = mark;
+  const close = (r) => line.rows.some((o) => o !== r && Math.abs(o[at[panel.x]] - r[at[panel.x]]) < 1000);
   const i = line.rows.indexOf(row);
   const near = i < 0 ? [] : line.rows.slice(Math.max(0, i - 4), i + 5);
+  const fine = near.some(close);
   const names = [...new Set([panel.x, y, ...(band?.expected ? [band.expected] : []), ...(m.score ? [m.score] : [])])];
   const table = h("table", { class: "near" },
     h("thead", {}, h("tr", {}, names.map((n) => h("th", { scope: "col", text: n })))),
     h("tbody", {}, near.map((r) => h("tr", { class: r === row ? "this" : "" },
-      names.map((n) => h("td", { text: n === panel.x && store.timed ? format.clock(r[at[n]], store.xKind) : format.value(r[at[n]], { digits: panel.digits }, kinds[n]) }))))));
+      names.map((n) => h("td", { text: n === panel.x && store.timed ? format.clock(r[at[n]], store.xKind, fine) : format.value(r[at[n]], { digits: panel.digits }, kinds[n]) }))))));
   const marks = store.marks(lineNames);
   const place = marks.findIndex((k) => k.row === row);
   const go = (step) => () => { const next = marks[place + step]; if (next) showMark(panel, store, next, lineNames); };

@@ -103,9 +103,8 @@ export function ago(ms, now) {
   return t("daysAgo", { n: Math.floor(s / 86_400) });
 }
 
-export function axisTimes(splits, kind) {
+export function axisTimes(splits, kind, step) {
   const z = zoneOf(kind);
-  const step = splits.length > 1 ? splits[1] - splits[0] : 1000;
   const options = step >= 86_400_000 ? { day: "numeric", month: "short" }
     : step >= 60_000 ? { hour: "2-digit", minute: "2-digit" }
     : step >= 1000 ? { hour: "2-digit", minute: "2-digit", second: "2-digit" }

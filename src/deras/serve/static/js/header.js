@@ -108,5 +108,5 @@ const ms = (v) => format.number(v, v < 10 ? 1 : 0);
 function figure(title) {
   const value = h("b", {});
   const unit = h("span", {});
-  return { el: h("div", { class: "figure", title }, unit, value), value, unit };
+  return { el: h("div", { class: "figure", title }, value, unit), value, unit };
 }

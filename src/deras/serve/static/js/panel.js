@@ -11,6 +11,7 @@ import { Table } from "./table.js";
 import { t } from "./texts.js";
 
 const STALE = 30_000;
+const narrow = matchMedia("(max-width: 640px)");
 
 export class Panel {
   constructor(spec, grid) {
@@ -110,18 +111,26 @@ function problem(error) {
     error.caret ? h("pre", { text: error.caret }) : null, error.detail ? h("p", { class: "quiet", text: error.detail }) : null, error.hint ? h("p", { text: error.hint }) : null, h("p", { class: "quiet", text: t("retrying") }));
 }
 
-function nothing() {
+// How to send a record is told once on a page, in its first empty panel.
+function nothing(first = true) {
   const el = h("div", { class: "state empty" }, h("p", { class: "state-title", text: t("noRows") }));
   for (const s of (page.status?.sources ?? []).slice(0, 3)) {
     if (s.waiting) el.append(h("p", { text: s.waiting }));
     else if (s.since) el.append(h("p", { text: t("noRowsSource", { source: s.name, n: format.number(s.received, 0), time: format.shortMoment(s.since, "instant", serverNow()) }) }));
-    if (s.hint && !s.received) {
+    if (first && s.hint && !s.received) {
       const button = h("button", { onclick: async () => { if (await copyText(s.hint)) button.textContent = t("copied"); } }, t("copy"));
       el.append(h("p", { class: "quiet", text: t("postOne") }), h("div", { class: "command" }, h("code", { text: s.hint }), button));
     }
   }
   return el;
 }
+
+function firstEmpty() {
+  for (const card of all) if (card.panel.count === 0) return card;
+  return null;
+}
+
+const all = [];
 
 class Card {
   constructor(panel, value) {
@@ -142,6 +151,7 @@ class Card {
     this.message = h("div", { class: "message", hidden: true });
     this.body.append(this.message);
     this.wordless = "";
+    all.push(this);
     if (panel.isTable) {
       this.table = new Table(spec, panel.store, { counted: (n) => setText(this.readout, n === 1 ? t("row") : t("rows", { n: format.number(n, 0) })) });
       this.el.querySelector("header").insertBefore(this.table.filter, this.el.querySelector(".tools"));
@@ -208,7 +218,10 @@ class Card {
     const [from, to] = this.panel.store.timed ? this.chart.range() : [-Infinity, Infinity];
     this.shown = marks.filter((m) => m.x >= from && m.x <= to);
     this.chip.hidden = !this.shown.length;
-    if (this.shown.length) setText(this.chip, `◆ ${this.shown.length === 1 ? t("oneAnomaly") : t("anomalies", { n: this.shown.length })}`);
+    if (!this.shown.length) return;
+    const text = this.shown.length === 1 ? t("oneAnomaly") : t("anomalies", { n: this.shown.length });
+    setText(this.chip, narrow.matches ? `◆ ${this.shown.length}` : `◆ ${text}`);
+    this.chip.setAttribute("aria-label", `${text}: ${t("why")}`);
   }
 
   openMark() {
@@ -222,7 +235,7 @@ class Card {
     const calm = kind.startsWith("empty") && this.wordless.startsWith("empty") && this.message.matches(":hover,:focus-within");
     if (kind === this.wordless || calm) return;
     this.wordless = kind;
-    this.message.replaceChildren(...(wrong ? [problem(wrong)] : kind ? [nothing()] : []));
+    this.message.replaceChildren(...(wrong ? [problem(wrong)] : kind ? [nothing(this === firstEmpty())] : []));
     this.message.hidden = !kind;
     this.body.classList.toggle("has-message", !!kind);
   }
@@ -279,6 +292,7 @@ class Card {
     this.chart?.destroy();
     this.table?.destroy();
     this.asTable?.destroy();
+    all.splice(all.indexOf(this), 1);
     this.el.remove();
   }
 }

@@ -47,6 +47,14 @@ export class Table {
     this.built = sign;
     this.columns = this.specs();
     this.named = Object.fromEntries(this.columns.map((c) => [c.name, c]));
+    // On a phone a row is a card: name and severity on top, the sentence below, time and figure at the right.
+    const role = (name, test) => { const found = this.columns.find((c) => !c.role && test(c)); if (found) found.role = name; };
+    role("severity", (c) => c.format === "severity");
+    role("when", (c) => c.kind === "instant" || c.kind === "local");
+    role("name", (c) => c.kind === "text" || c.kind === "integer");
+    role("figure", (c) => c.right);
+    this.columns.toReversed().some((c) => !c.role && c.kind === "text" && (c.role = "words"));
+    role("words", (c) => !this.columns.some((o) => o.role === "words") && c.kind !== "json");
     // A wide last text column takes what is left; numbers and times take what they need.
     const weight = (c) => (c.format === "severity" ? "minmax(104px, 0.8fr)" : c.right ? "minmax(72px, 0.6fr)" : c.kind === "instant" || c.kind === "local" ? "minmax(104px, 0.9fr)" : c === this.columns.at(-1) ? "minmax(120px, 3fr)" : "minmax(96px, 1fr)");
     this.el.style.setProperty("--columns", this.columns.map(weight).join(" "));
@@ -89,7 +97,7 @@ export class Table {
   get height() { return narrow.matches && this.columns?.length > 2 ? CARD : page.wall ? 56 : ROW; }
 
   line() {
-    const cells = this.columns.map((c) => h("div", { role: "cell", class: `td${c.right ? " right" : ""}${c.format === "severity" ? " sev" : ""}`, "data-title": c.title }));
+    const cells = this.columns.map((c) => h("div", { role: "cell", class: `td${c.right ? " right" : ""} is-${c.role ?? "more"}`, "data-title": c.title }));
     const el = h("div", { class: "tr", role: "row", tabindex: "-1" }, cells);
     const line = { el, cells, row: null };
     const openRow = () => line.row && showRow(this.panel.title, this.store.columns, line.row, this.named);
