@@ -215,9 +215,7 @@ class When(Node):
 
 @dataclass(frozen=True, slots=True)
 class Case(Expr):
-    """``CASE [operand] WHEN … THEN … [ELSE …] END``; a list ``WHEN 1, 2`` has an ``InList``-less tuple:
-    conditions are split.
-    """
+    """``CASE [operand] WHEN … THEN … [ELSE …] END``; ``WHEN 1, 2 THEN x`` becomes two branches."""
 
     operand: Expr | None
     whens: tuple[When, ...]
