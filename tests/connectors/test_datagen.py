@@ -62,7 +62,7 @@ def test_every_type(tables: Any) -> None:
     assert take(source(tables, ALL, number__of__rows="200", seed="1").open("", None)) != rows
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(stop=st.integers(0, 30), limit=st.integers(1, 3000))
 def test_any_restart_gives_the_same_rows(make_tables: Any, tmp_path_factory: Any, stop: int, limit: int) -> None:
     tables = make_tables(tmp_path_factory.getbasetemp())
