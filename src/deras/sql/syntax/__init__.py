@@ -1,4 +1,5 @@
 """Flink SQL text to syntax tree and back.
 
-The doors are ``parser`` (text to tree), ``printer`` (tree to text), ``ast`` (all nodes) and ``dialect`` (what is not Flink's).
+The doors are ``parser`` (text to tree), ``printer`` (tree to text), ``ast`` (all nodes) and ``dialect`` (what is not
+Flink's).
 """
