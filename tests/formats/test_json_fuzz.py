@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 
 from deras.core import types as t
 from deras.core.schema import Schema
-from deras.formats._json_decoder import JsonDecoder, _Run
+from deras.formats._json_decoder import JsonDecoder
+from deras.formats._text_decoder import Run
 
 SCHEMA = Schema.of(a=t.BIGINT, b=t.STRING, c=t.DOUBLE, d=t.BOOLEAN, e=t.decimal(12, 3), n=t.array(t.BIGINT))
 
@@ -148,15 +149,15 @@ def check_values(seed: int, rows: int) -> None:
         line = hostile(r)
         b = block(line, junk=r.choice([0, 48, 34, 32, 57]))
         fast = decoder.decode(b)
-        slow = _Run(decoder, b, b.data)
+        slow = Run(decoder, b, b.data)
         slow.decode(b.start, b.start, None)
         if not line.strip(b" \t\r") or line.lstrip().startswith(b"["):
             continue
         import numpy as np
 
-        slow.words = np.zeros((decoder._n_words, 1), np.int64)
-        slow.wide = np.zeros((decoder._n_wide, 1, 2), np.uint64)
-        slow.valid = np.ones((len(decoder._wanted), 1), np.uint8)
+        slow.words = np.zeros((decoder.n_words, 1), np.int64)
+        slow.wide = np.zeros((decoder.n_wide, 1, 2), np.uint64)
+        slow.valid = np.ones((len(decoder.wanted), 1), np.uint8)
         slow.start, slow.end = b.start, b.end
         slow._one(b.start, b.end, 0)
         exact = slow._finish(1)

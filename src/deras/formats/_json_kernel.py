@@ -37,6 +37,8 @@ KIND, SLOT, A, B, C, NOT_NULL = range(6)
 # Places in ``state``.
 AT, ROW, END, SIDE, ODD, KEYS, KEY_BYTES, WANTED, FAIL_MISSING, CAPACITY, SIDE_BUFFER, SPANS, STAMP = range(13)
 
+STATES = 16
+
 # Answers of :func:`decode`.
 DONE, MORE_SIDE, MORE_ODD = range(3)
 
