@@ -45,7 +45,6 @@ from deras.sql.syntax.expressions import (
     WindowSpec,
 )
 from deras.sql.syntax.nodes import (
-    NO_SPAN,
     DataType,
     Hint,
     Identifier,
@@ -143,7 +142,6 @@ from deras.sql.syntax.statements import (
 )
 
 __all__ = [
-    "NO_SPAN",
     "AfterMatch",
     "Alias",
     "Alter",
