@@ -1,8 +1,7 @@
 """Kernels of rows linked by key: doubly linked lists in arrival order, and the probe of a join.
 
-An index id has three cells from ``c``: first row, last row (-1: none), number of rows. A row has three cells from
-``s``:
-the index id, next row, previous row.
+An index id has three cells from ``c``: first row, last row (-1: none), number of rows. A row has three cells
+from ``s``: the index id, next row, previous row.
 """
 
 # Numba types the bodies, not mypy.

@@ -78,7 +78,7 @@ def _unique(names: Sequence[str]) -> list[str]:
     seen: set[str] = set()
     out = []
     for n in names:
-        made, i = n, 0
+        made, i = n, 1
         while made in seen:
             made, i = f"{n}_{i}", i + 1
         seen.add(made)
