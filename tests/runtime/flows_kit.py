@@ -1,13 +1,21 @@
-"""Dataflows made by hand, for tests of the runtime."""
+"""Dataflows made by hand, a sink with two phases and a source that tests push into."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+import threading
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from deras.core import contracts, registry
 from deras.core.column import Column
+from deras.core.contracts import Reader, Sink, Source, TableContext, Writer
+from deras.core.delta import Delta
+from deras.core.options import Option
+from deras.core.records import Records
 from deras.core.schema import Field, Schema
 from deras.core.types import BIGINT, STRING, timestamp
 from deras.engine.aggregates import AggregateCall
@@ -18,9 +26,7 @@ from deras.engine.operators.source import SourceInput
 from deras.engine.operators.window_aggregate import WindowAggregate
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from deras.core.delta import Delta
+    from collections.abc import Callable, Sequence
 
 TS = timestamp(3)
 EVENTS = Schema((Field("k", STRING), Field("v", BIGINT), Field("ts", TS, "rowtime")))
@@ -127,3 +133,177 @@ def windows_of(rows: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
         return int(np.datetime64(v, "ms").astype(np.int64))
 
     return sorted((r["k"], r["n"], r["total"], ms(r["window_start"])) for r in rows)
+
+
+# ---- a sink with two phases, and connectors that misbehave on demand
+
+
+class FilesSink(Sink):
+    """Writes JSON lines: a hidden file per epoch, shown by ``commit``."""
+
+    delivery = "exactly-once"
+    accepts = "all"
+    before_write: ClassVar[Callable[[Delta], None]] = staticmethod(lambda _: None)
+    before_prepare: ClassVar[Callable[[int], None]] = staticmethod(lambda _: None)
+    before_commit: ClassVar[Callable[[dict[str, Any]], None]] = staticmethod(lambda _: None)
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def open(self, schema: Schema, state: dict[str, Any] | None = None) -> FilesWriter:
+        self.folder.mkdir(exist_ok=True)
+        for left in self.folder.glob(".*.part"):
+            left.unlink()
+        return FilesWriter(self.folder, schema)
+
+    def commit(self, token: dict[str, Any]) -> None:
+        FilesSink.before_commit(token)
+        hidden, shown = self.folder / token["hidden"], self.folder / token["shown"]
+        if hidden.exists():
+            hidden.rename(shown)
+        elif not shown.exists():
+            raise AssertionError(f"{token} was never written or is lost")
+
+
+class FilesWriter(Writer):
+    def __init__(self, folder: Path, schema: Schema) -> None:
+        self.folder = folder
+        self.schema = schema
+        self.lines: list[str] = []
+        self.closed = False
+
+    def write(self, delta: Delta, tick: Any) -> None:
+        FilesSink.before_write(delta)
+        assert not self.closed
+        for w, row in delta.changes():
+            values = [v.isoformat() if hasattr(v, "isoformat") else v for v in row]
+            self.lines.append(json.dumps({"w": w, **dict(zip(self.schema.names, values, strict=True))}))
+
+    def prepare(self, epoch: int) -> dict[str, Any] | None:
+        FilesSink.before_prepare(epoch)
+        if not self.lines:
+            return None
+        name = f"epoch-{epoch}.prepared"
+        with (self.folder / f".{name}").open("w") as f:
+            f.write("".join(x + "\n" for x in self.lines))
+        self.lines.clear()
+        return {"hidden": f".{name}", "shown": f"epoch-{epoch}.json"}
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class PushReader(Reader):
+    """Gives what a test pushed; offset is the number of records."""
+
+    def __init__(self, source: PushSource, at: dict[str, Any] | None) -> None:
+        self.source = source
+        self.at = at["n"] if at else 0
+
+    def poll(self, limit: int, wait: float) -> Records | None:
+        s = self.source
+        with s.changed:
+            if self.at >= len(s.rows) and not s.closed and wait:
+                s.changed.wait(wait)
+            rows = s.rows[self.at : self.at + s.most]
+            if not rows:
+                return None if s.closed else Records({"n": self.at})
+            self.at += len(rows)
+        s.polls += 1
+        return Records({"n": self.at}, delta=events(rows))
+
+    def ack(self, offset: dict[str, Any]) -> None:
+        self.source.acked.append(offset["n"])
+
+
+class PushSource(Source):
+    delivery = "exactly-once"
+
+    def __init__(self) -> None:
+        self.rows: list[tuple[str, int, int]] = []
+        self.changed = threading.Condition()
+        self.closed = False
+        self.most = 1000
+        self.polls = 0
+        self.acked: list[int] = []
+        self.fail_once: Exception | None = None
+
+    def parts(self) -> list[str]:
+        if self.fail_once is not None:
+            e, self.fail_once = self.fail_once, None
+            raise e
+        return ["0"]
+
+    def open(self, part: str, at: dict[str, Any] | None) -> PushReader:
+        return PushReader(self, at)
+
+    def push(self, *rows: tuple[str, int, int], close: bool = False) -> None:
+        with self.changed:
+            self.rows.extend(rows)
+            self.closed = self.closed or close
+            self.changed.notify_all()
+
+
+PUSHED: dict[str, PushSource] = {}
+
+
+class FilesConnector(contracts.Connector):
+    name = "files"
+    options = (Option("path"),)
+
+    def sink(self, table: TableContext) -> FilesSink:
+        return FilesSink(Path(table.options["path"]))
+
+
+class PushConnector(contracts.Connector):
+    name = "push"
+    options = (Option("path"),)
+
+    def source(self, table: TableContext) -> PushSource:
+        return PUSHED.setdefault(table.options["path"], PushSource())
+
+
+def install() -> Callable[[], None]:
+    """Make the connectors ``files`` and ``push`` known; gives the undoing."""
+    real = registry.connector
+    mine = {"files": FilesConnector, "push": PushConnector}
+
+    def connector(name: str) -> Any:
+        return mine[name] if name in mine else real(name)
+
+    registry.connector = connector  # type: ignore[assignment]
+
+    def undo() -> None:
+        registry.connector = real
+        PUSHED.clear()
+
+    return undo
+
+
+def events(rows: Sequence[tuple[str, int, int]]) -> Delta:
+    columns = [
+        Column.of_values(STRING, [r[0] for r in rows]),
+        Column.of_words(BIGINT, np.array([r[1] for r in rows], np.int64)),
+        Column.of_words(TS, np.array([r[2] * 1000 for r in rows], np.int64)),
+    ]
+    return Delta(EVENTS, columns, length=len(rows))
+
+
+def pushed(name: str = "p", delay_ms: int = 0) -> SourceSpec:
+    spec = source(Path(name), delay_ms=delay_ms)
+    return replace(spec, connector="push", options={"connector": "push", "path": name}, name=f"source-{name}")
+
+
+def files(path: Path, schema: Schema = WINDOWS, name: str = "out") -> Target:
+    return Target("sink", name, schema, "files", {"connector": "files", "path": str(path)})
+
+
+def read_files(path: Path) -> list[dict[str, Any]]:
+    found = []
+    for p in sorted(path.glob("epoch-*.json"), key=lambda p: int(p.stem.removeprefix("epoch-"))):
+        found += [json.loads(x) for x in p.read_text().splitlines()]
+    return found
+
+
+def files_windows(path: Path) -> list[tuple[Any, ...]]:
+    return windows_of(read_files(path))

@@ -92,6 +92,23 @@ class Graph:
                 todo.append(p)
         return gone
 
+    def prune(self, outputs: Sequence[int]) -> list[Node]:
+        """Take away every node that none of these needs; gives the removed nodes, users first."""
+        needed: set[int] = set()
+        todo = list(outputs)
+        while todo:
+            i = todo.pop()
+            if i not in needed:
+                needed.add(i)
+                todo.extend(self.nodes[i].inputs)
+        gone = [n for n in reversed(self.nodes.values()) if n.id not in needed]
+        for n in gone:
+            del self.nodes[n.id]
+            for p in n.inputs:
+                if p in self.nodes:
+                    self.nodes[p].users.discard(n.id)
+        return gone
+
     def _meet(self, inputs: Sequence[int]) -> int:
         return min((self.nodes[p].out for p in inputs), default=MIN_WATERMARK)
 

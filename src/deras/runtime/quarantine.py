@@ -59,8 +59,8 @@ _LEAST_TIME, _MOST_TIME = -62_135_596_800_000, 253_402_300_799_999
 class Quarantine:
     """The rejected rows of a project.
 
-    New rows lie in memory; those of an epoch go to a Parquet file that the manifest of its checkpoint names. A file which
-    no manifest names is of an epoch that will be done again, and is removed at the start: so nothing is doubled.
+    New rows lie in memory; those of an epoch go to a Parquet file that the manifest of its checkpoint names. A file
+    that no manifest names is of an epoch that will be done again, and is removed at the start: so nothing is doubled.
 
     Args:
         folder: ``quarantine/`` of the project, or None: memory only.

@@ -14,7 +14,7 @@ from deras.engine.state import State
 from deras.runtime.intake import Intake
 from deras.runtime.settings import duration_text
 from deras.runtime.sources import Batch, SourceNode
-from deras.runtime.stepper import Stepper
+from deras.runtime.stepper import Stepper, Stopped
 from deras.runtime.targets import Changes, SinkTarget
 from deras.runtime.view_tap import ViewTap, as_delta
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from deras.core.records import Rejected
     from deras.core.time import Clock
     from deras.engine.dataflow import Dataflow, SourceSpec
-    from deras.engine.graph import Node, StepResult
+    from deras.engine.graph import StepResult
     from deras.runtime.checkpoint import CheckpointStore, Manifest
     from deras.runtime.flow import Attached
     from deras.runtime.intake_log import IntakeLog
@@ -99,6 +99,8 @@ class Run:
         """Called when a flow is done or an operator wants to be woken earlier."""
         self.next_wake: int | None = None
         self.started = False
+        self.writing: tuple[str, float] | None = None
+        """The sink that is being written to, and since when (monotonic s)."""
         self._wakers: list[Operator] = []
         self._rows_cap = s.step_rows
         self._wanted: tuple[tuple[Attached, int], ...] = ()
@@ -294,26 +296,14 @@ class Run:
                 )
             self.views.pop(flow.name, None)
         self.flows.remove(flow)
-        for i in reversed([*flow.nodes]):
-            self._forget(self.graph.remove(i))
-        for s in flow.sources:
-            if s.node in self.graph.nodes and not self.graph.nodes[s.node].users:
-                others = any(s in f.sources for f in self.flows)
-                if not others:
-                    self._forget(self.graph.remove(s.node))
+        for n in self.graph.prune([f.output for f in self.flows]):
+            self.makers.pop(n.name, None)
+            self.ephemeral.discard(n.name)
         gone = [s for s in self.sources.values() if s.node not in self.graph.nodes]
         for s in gone:
             del self.sources[s.name]
-        # Taps hang between a view and the flow's nodes.
-        for i in [i for i, n in self.graph.nodes.items() if isinstance(n.operator, ViewTap) and not n.users]:
-            self._forget(self.graph.remove(i))
         self._reshaped()
         return gone
-
-    def _forget(self, nodes: Sequence[Node]) -> None:
-        for n in nodes:
-            self.makers.pop(n.name, None)
-            self.ephemeral.discard(n.name)
 
     # ---- running
 
@@ -328,7 +318,13 @@ class Run:
 
     def step_now(self) -> None:
         """A step without rows: for what waits for none (VALUES, the first rows of a view that is read)."""
-        self._step([])
+        empty = [
+            Batch(p, None, ended=True)
+            for s in self.sources.values()
+            for p in s.parts.values()
+            if p.polled_out and not p.ended and p.reader is None
+        ]  # of a bounded table without any part
+        self._step(empty)
 
     def wake_time(self) -> int | None:
         """The least time that an operator wants to be woken at, ms."""
@@ -418,7 +414,9 @@ class Run:
             self.env.metrics.target_rows.labels(flow.kind, flow.name).inc(delta.length)
             if flow.sink is not None:
                 node = self.graph.nodes[output]
+                self.writing = (flow.name, self.env.clock.monotonic())
                 flow.sink.write(delta, Tick(self.epoch, now, node.low, node.out, self.graph.steps))
+                self.writing = None
             if flow.listeners:
                 flow.listeners.send(Changes(delta, self.graph.steps, wm))
             if flow.full:
@@ -524,6 +522,7 @@ class Run:
 
     def close(self) -> None:
         """Free readers and writers; nothing is committed."""
+        self.stepper.fail(Stopped("the run is closed"))
         self.intake.halt()
         for s in list(self.sources.values()):
             try:

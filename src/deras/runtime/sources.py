@@ -74,11 +74,16 @@ class Part:
         return self.reader
 
     def close(self) -> None:
-        """Free the reader."""
-        with self.lock:
+        """Free the reader. One that a thread is stuck in is left to that thread."""
+        if not self.lock.acquire(timeout=2.0):
+            _log.warning("%s does not answer; it is left open", self.label)
+            return
+        try:
             reader, self.reader = self.reader, None
             if reader is not None:
                 reader.close()
+        finally:
+            self.lock.release()
 
     @property
     def label(self) -> str:
@@ -226,6 +231,8 @@ class SourceNode:
         if records.delta is not None:
             batch.delta = records.delta
             batch.count = records.count or records.delta.length
+            return
+        if not records.blocks:
             return
         decoder = self._decoder(batch.version)
         deltas: list[Delta] = []

@@ -64,6 +64,9 @@ def why_silent(run: Run, flow: Attached) -> str:
     if flow.done:
         return "All input has been read."
     now = run.env.clock.now()
+    writing = run.writing
+    if writing is not None and (took := run.env.clock.monotonic() - writing[1]) > 0.5:
+        return f"Sink '{writing[0]}' has been busy with one step for {duration_text(took * 1000)}; all wait for it."
     timed = _has_event_time(run, flow)
     for s in flow.sources:
         parts = list(s.parts.values())
