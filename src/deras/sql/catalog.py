@@ -7,14 +7,15 @@ accepted as names and created by ``CREATE DATABASE``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from deras.core.errors import BindError, Span, did_you_mean
-from deras.core.schema import Schema
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from deras.core.schema import Schema
     from deras.core.types import SqlType
     from deras.sql.syntax.ast import Expr, Query
 

@@ -2,15 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deras.sql.catalog import Catalog
+from deras.core.errors import BindError, DerasError, PlanError, SqlError
+from deras.core.schema import Field, Schema
+from deras.core.types import STRING
+from deras.engine.dataflow import Dataflow, Target
+from deras.sql.bind.context import BindContext
+from deras.sql.bind.expressions import not_yet
+from deras.sql.bind.inserts import bind_insert
+from deras.sql.bind.query import QueryBinder
+from deras.sql.catalog import MaterializedView
+from deras.sql.lower import Lowering
+from deras.sql.plan import nodes as p
+from deras.sql.plan.properties import append_only, reads_time, upsert_key
+from deras.sql.plan.text import digest, normal, tree
 from deras.sql.planned import Planned
-from deras.sql.settings import Settings
+from deras.sql.rules import optimise
+from deras.sql.statements import plan_other
+from deras.sql.syntax import ast
 
 if TYPE_CHECKING:
-    from deras.sql.syntax.ast import Statement
+    from collections.abc import Sequence
+
+    from deras.sql.catalog import Catalog
+    from deras.sql.settings import Settings
 
 
 class Planner:
@@ -27,7 +45,7 @@ class Planner:
         self.settings = settings
         self.folder = folder or Path()
 
-    def plan(self, statement: Statement, text: str) -> Planned:
+    def plan(self, statement: ast.Statement, text: str) -> Planned:
         """Plan one statement; ``text`` is the script that its spans refer to.
 
         Raises:
@@ -35,8 +53,252 @@ class Planner:
             PlanError: valid, but cannot be run as asked.
             OptionError: a wrong option or setting.
         """
-        raise NotImplementedError
+        try:
+            return self._plan(statement, text)
+        except SqlError as e:
+            if e.span is None:
+                e.span = statement.span
+            raise e.with_text(text) from e.__cause__
 
-    def explain(self, statement: Statement, text: str = "") -> str:
-        """The plan of a query, INSERT or CREATE MATERIALIZED VIEW as text."""
-        raise NotImplementedError
+    def explain(self, statement: ast.Statement, text: str = "") -> str:
+        """The plan of a query, INSERT, statement set or CREATE MATERIALIZED VIEW as text: changes, state, warnings."""
+        from deras.sql.explain import explain
+
+        try:
+            return explain(self, statement, text)
+        except SqlError as e:
+            raise e.with_text(text) from e.__cause__
+
+    # ---- statements
+
+    def _context(self, text: str) -> BindContext:
+        return BindContext(self.catalog, self.settings, text, self.folder)
+
+    def _plan(self, x: ast.Statement, text: str) -> Planned:
+        match x:
+            case ast.QueryStatement():
+                flow = self._query(x, text)
+                return Planned(
+                    "dataflows", "select", dataflows=(flow,), schema=flow.target.schema, warnings=flow.warnings
+                )
+            case ast.Insert():
+                flow = self._insert(x, text)
+                return Planned("dataflows", "insert", flow.target.name, dataflows=(flow,), warnings=flow.warnings)
+            case ast.StatementSet():
+                flows = [self._insert(i, text) for i in x.statements]
+                warnings = list(dict.fromkeys(w for f in flows for w in f.warnings))
+                return Planned("dataflows", "statement set", dataflows=flows, warnings=warnings)
+            case ast.CreateMaterializedView():
+                return self._materialized(x, text)
+            case ast.Execute():
+                return self._plan(x.statement, text)
+            case ast.Explain():
+                answer = self.explain(x.statement, text)
+                return Planned(
+                    "rows", "explain", schema=Schema.of(result=STRING.with_nullable(False)), rows=[(answer,)]
+                )
+        return plan_other(self, x, text)
+
+    # ---- queries
+
+    def logical(self, x: ast.Statement, text: str) -> tuple[p.Rel, BindContext]:
+        """The optimised plan of a query or INSERT, and what was noticed on the way."""
+        context = self._context(text)
+        binder = QueryBinder(context)
+        if isinstance(x, ast.QueryStatement):
+            rel = binder.query(x.query, top=True)
+        elif isinstance(x, ast.Insert):
+            rel, _ = bind_insert(binder, x)
+        elif isinstance(x, (ast.CreateMaterializedView, ast.CreateView)):
+            rel = binder.query(x.query)
+        else:
+            raise PlanError("only queries and INSERT have a plan", span=x.span)
+        return optimise(rel, self.settings.zone), context
+
+    def _query(self, x: ast.QueryStatement, text: str) -> Dataflow:
+        rel, context = self.logical(x, text)
+        limit = rel.count if isinstance(rel, p.Limit) else None
+        if limit is not None and not append_only(rel):
+            raise not_yet(
+                "LIMIT over a result that is updated", x.query.limit.span if x.query.limit is not None else x.span
+            )
+        target = Target("query", "", replace(rel.schema, key=upsert_key(rel)), upsert_key=upsert_key(rel))
+        return self._dataflow(rel, target, f"query-{digest(normal(rel))}", x, text, context, limit)
+
+    def _insert(self, x: ast.Insert, text: str) -> Dataflow:
+        context = self._context(text)
+        rel, table = bind_insert(QueryBinder(context), x)
+        rel = optimise(rel, self.settings.zone)
+        schema = Schema(tuple(f.without_time() for f in rel.schema), _sink_key(table, rel.schema))
+        options = {**table.options, **{o.key: o.value for o in x.options}}
+        target = Target(
+            "sink", table.name, schema, options.get("connector", ""), options, upsert_key(rel), table.comment
+        )
+        self._check_sink(rel, target, x, context)
+        return self._dataflow(rel, target, f"{table.name}-{digest(normal(rel))}", x, text, context, None)
+
+    def _check_sink(self, rel: p.Rel, target: Target, x: ast.Insert, context: BindContext) -> None:
+        from deras.core import registry
+        from deras.core.contracts import Sink, TableContext
+        from deras.core.options import Options
+        from deras.sql.lower import blame
+
+        if not target.connector:
+            raise PlanError(
+                f"table '{target.name}' has no connector",
+                span=x.table.span,
+                hint="Add WITH ('connector' = '…') to CREATE TABLE.",
+            )
+        connector = registry.connector(target.connector)()
+        given = TableContext(
+            target.name, target.schema, Options(_defaults(connector, target.options), target.options), None, self.folder
+        )
+        accepts = getattr(connector, "accepts", None)
+        if accepts is None:
+            try:
+                made = connector.sink(given)
+                accepts = made.accepts if isinstance(made, Sink) else "all"
+            except PlanError as e:
+                e.span = e.span or x.table.span
+                raise
+            except (DerasError, KeyError, AttributeError, TypeError, OSError):
+                return  # the runtime opens it with all that it needs, and says what is wrong
+        if append_only(rel) or accepts == "all":
+            return
+        if accepts == "upsert":
+            if not target.schema.key:
+                raise PlanError(
+                    f"table '{target.name}' needs a PRIMARY KEY to take updates",
+                    span=x.table.span,
+                    detail=f"Updates come from {blame(rel)}.",
+                    hint="Declare PRIMARY KEY (…) NOT ENFORCED in CREATE TABLE.",
+                )
+            return
+        raise PlanError(
+            f"table '{target.name}' doesn't support consuming update changes",
+            span=x.table.span,
+            detail=f"Connector '{target.connector}' takes insertions only; updates come from {blame(rel)}.",
+            hint="Group by a window so that results are final, write to a sink that takes updates, or make it a "
+            "CREATE MATERIALIZED VIEW.",
+        )
+
+    def _materialized(self, x: ast.CreateMaterializedView, text: str) -> Planned:
+        if self.settings.strict_flink:
+            raise PlanError(
+                "CREATE MATERIALIZED VIEW is not Flink SQL",
+                span=x.span,
+                hint="CREATE TABLE with a connector and INSERT INTO it, or RESET 'deras.strict-flink'.",
+            )
+        name = x.name.names[-1]
+        old = self.catalog.find(x.name.names, x.name.span)
+        if old is not None and not x.or_replace:
+            if x.if_not_exists:
+                return Planned("ddl", "create materialized view", name, message=f"{name} exists already")
+            raise BindError(f"'{name}' exists already", span=x.name.span, hint="Drop it first, or write OR REPLACE.")
+        rel, context = self.logical(x, text)
+        rel = _named(rel, x.columns)
+        names = rel.schema.names
+        if any(n.startswith("EXPR$") for n in names):
+            i = next(i for i, n in enumerate(names) if n.startswith("EXPR$"))
+            raise BindError(
+                f"column {i + 1} of view '{name}' has no name", span=x.query.span, hint="Give it one with AS."
+            )
+        own = upsert_key(rel)
+        key = own
+        if x.primary_key is not None:
+            from deras.sql.bind.tables import _unknown
+
+            for c in x.primary_key.columns:
+                if c.name not in names:
+                    raise _unknown(c, rel.schema.fields)
+            key = tuple(names.index(c.name) for c in x.primary_key.columns)
+        # A view that only grows needs no key: its rows are kept as they come.
+        shown = key if x.primary_key is not None or not append_only(rel) else ()
+        schema = Schema(rel.schema.fields, shown)
+        ddl = text[x.span.start : x.span.end]
+        options = {o.key: o.value for o in x.options}
+        grows = append_only(rel) and not shown
+        view = MaterializedView(name, schema, grows, ddl, x.query, text, options, x.comment or "")
+        target = Target("view", name, schema, options=options, upsert_key=own, comment=x.comment or "")
+        flow = self._dataflow(rel, target, name, x, text, context, None)
+        replace_ = x.or_replace
+
+        def apply() -> None:
+            self.catalog.add(view, x.name.names, replace=replace_, span=x.name.span)
+
+        action = "create or replace materialized view" if replace_ and old is not None else "create materialized view"
+        return Planned("dataflows", action, name, apply, (flow,), schema, warnings=flow.warnings, view=view)
+
+    def _dataflow(
+        self,
+        rel: p.Rel,
+        target: Target,
+        owner: str,
+        x: ast.Statement,
+        text: str,
+        context: BindContext,
+        limit: int | None,
+    ) -> Dataflow:
+        lowering = Lowering(owner, self.settings.zone)
+        output = lowering.lower(rel)
+        warnings = [*context.warnings, *state_warnings(rel, self.settings)]
+        return Dataflow(
+            tuple(lowering.sources),
+            tuple(lowering.nodes),
+            output,
+            target,
+            append_only(rel),
+            text[x.span.start : x.span.end],
+            tuple(dict.fromkeys(warnings)),
+            tuple(dict.fromkeys(lowering.views)),
+            not reads_time(rel),
+            limit,
+            {"plan": tree(rel, changelog=True, state=True)},
+        )
+
+
+def _defaults(connector: object, texts: dict[str, str]) -> dict[str, object]:
+    from deras.core.errors import OptionError
+    from deras.core.options import read_options
+
+    try:
+        return dict(read_options(connector.options, texts, what="", extra=list(texts)))  # type: ignore[attr-defined]
+    except OptionError:
+        return {}
+
+
+def _sink_key(table: object, schema: Schema) -> tuple[int, ...]:
+    from deras.sql.catalog import CatalogTable
+
+    assert isinstance(table, CatalogTable)  # noqa: S101 (INSERT takes nothing else)
+    names = schema.names
+    return tuple(names.index(table.schema[k].name) for k in table.schema.key)
+
+
+def _named(rel: p.Rel, columns: Sequence[ast.Identifier]) -> p.Rel:
+    """The plan with a view's column names."""
+    from deras.sql.expr import nodes as e
+
+    if not columns:
+        return rel
+    if len(columns) != len(rel.schema):
+        raise BindError(
+            f"the view names {len(columns)} columns, its query has {len(rel.schema)}", span=columns[-1].span
+        )
+    fields: list[Field] = [replace(f, name=c.name) for f, c in zip(rel.schema, columns, strict=True)]
+    refs = tuple(e.InputRef(f.type, i) for i, f in enumerate(fields))
+    return p.Calc(Schema(tuple(fields), rel.schema.key), rel, refs)
+
+
+def state_warnings(rel: p.Rel, settings: Settings) -> list[str]:
+    """Sentences about state that grows for ever."""
+    found = []
+    if settings.state_ttl_ms:
+        found.append("'table.exec.state.ttl' is not supported yet: state is kept for ever.")
+    for r in p.walk(rel):
+        if isinstance(r, p.Join):
+            found.append("The join keeps all rows of both sides: its state grows with its inputs.")
+        elif isinstance(r, p.Aggregate) and r.keys and not append_only(r):
+            keys = ", ".join(r.schema.names[: len(r.keys)])
+            found.append(f"Grouping by {keys} keeps an entry for every group for ever.")
+    return found

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, available_timezones
 
 from deras.core.errors import OptionError, did_you_mean
 from deras.core.options import Option
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 def _zone(text: str) -> str | None:

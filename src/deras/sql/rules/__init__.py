@@ -1,1 +1,41 @@
-"""Deras: sql, rules."""
+"""Rewriting of plans: one rule a file, applied from the sources up, in the order of ``RULES``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from deras.sql.rules.fold_constants import fold_constants
+from deras.sql.rules.join_keys import join_keys
+from deras.sql.rules.merge_calcs import merge_calcs
+from deras.sql.rules.prune_columns import prune_columns
+from deras.sql.rules.push_filters import push_filters
+from deras.sql.rules.window_aggregates import window_aggregates
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from deras.sql.plan import nodes as p
+
+RULES: tuple[Callable[[p.Rel], p.Rel], ...] = (merge_calcs, push_filters, join_keys, window_aggregates)
+"""Local rules: a node over rewritten inputs to a node of the same schema. Run until nothing changes."""
+
+
+def _up(rel: p.Rel, rule: Callable[[p.Rel], p.Rel]) -> p.Rel:
+    inputs = rel.inputs()
+    new = tuple(_up(i, rule) for i in inputs)
+    if any(a is not b for a, b in zip(new, inputs, strict=True)):
+        rel = rel.rebuild(new)
+    return rule(rel)
+
+
+def optimise(rel: p.Rel, zone: str) -> p.Rel:
+    """The plan after all rules."""
+    rel = _up(rel, lambda r: fold_constants(r, zone))
+    for _ in range(10):
+        before = rel
+        for rule in RULES:
+            rel = _up(rel, rule)
+        if rel == before:
+            break
+    rel = _up(rel, lambda r: fold_constants(r, zone))
+    return _up(prune_columns(rel), merge_calcs)

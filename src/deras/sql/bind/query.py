@@ -1,0 +1,410 @@
+"""Queries: SELECT, VALUES, UNION ALL, WITH to a logical plan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from deras.core.errors import BindError, PlanError, Span
+from deras.core.schema import Field, Schema
+from deras.core.types import Kind, SqlType
+from deras.sql.bind.expressions import WINDOW_WORDS, ExprBinder, not_yet
+from deras.sql.bind.relations import bind_relation, identity
+from deras.sql.bind.scope import Scope
+from deras.sql.bind.windows import legacy_window
+from deras.sql.expr import nodes as e
+from deras.sql.functions import aggregates
+from deras.sql.functions.registry import cast_to
+from deras.sql.plan import nodes as p
+from deras.sql.syntax import ast
+from deras.sql.types import common_type
+
+if TYPE_CHECKING:
+    from deras.sql.bind.context import BindContext
+
+
+@dataclass(slots=True)
+class QueryBinder:
+    """Binds queries; knows the WITH queries in reach."""
+
+    context: BindContext
+    ctes: dict[str, p.Rel] = field(default_factory=dict)
+
+    def query(self, x: ast.Query, *, top: bool = False) -> p.Rel:
+        """The plan of a query. LIMIT is a node at the top, which only a top query may have."""
+        inner = self
+        if x.recursive:
+            raise not_yet("WITH RECURSIVE", x.span)
+        if x.ctes:
+            inner = QueryBinder(self.context, dict(self.ctes))
+            for cte in x.ctes:
+                rel = inner.query(cte.query)
+                if cte.columns:
+                    if len(cte.columns) != len(rel.schema):
+                        raise BindError(
+                            f"'{cte.name.name}' names {len(cte.columns)} columns, its query has {len(rel.schema)}",
+                            span=cte.name.span,
+                        )
+                    fields = tuple(replace(f, name=c.name) for f, c in zip(rel.schema, cte.columns, strict=True))
+                    rel = p.Calc(Schema(fields), rel, tuple(e.InputRef(f.type, i) for i, f in enumerate(fields)))
+                inner.ctes[cte.name.name] = rel
+        rel = inner.body(x.body)
+        if x.order_by:
+            self._order(x, rel)
+        if x.offset is not None:
+            raise not_yet("OFFSET", x.offset.span)
+        if x.limit is not None:
+            limit = ExprBinder(self.context, Scope()).bind(x.limit)
+            if not isinstance(limit, e.Literal) or not limit.type.is_integer:
+                raise BindError("LIMIT needs a whole number", span=x.limit.span)
+            if not top:
+                raise not_yet("LIMIT in a view, subquery or INSERT", x.limit.span)
+            rel = p.Limit(rel.schema, rel, int(limit.value))
+        return rel
+
+    def _order(self, x: ast.Query, rel: p.Rel) -> None:
+        first = x.order_by[0]
+        time = None
+        if isinstance(first.expr, ast.ColumnRef):
+            time = next((f.time for f in rel.schema if f.name == first.expr.parts[-1].name), None)
+        if time is None or first.descending:
+            raise PlanError(
+                "sort on a non-time-attribute field is not supported",
+                span=first.span,
+                detail="A stream has no end after which its rows could be sorted; only an ascending time attribute can stand first.",
+                hint="Leave ORDER BY out, make a materialized view and sort when reading it.",
+            )
+        raise not_yet("ORDER BY a time attribute", first.span)
+
+    def body(self, x: ast.QueryBody) -> p.Rel:
+        """The plan of a query's body."""
+        match x:
+            case ast.Select():
+                return SelectBinder(self, x).bind()
+            case ast.Values():
+                return self._values(x)
+            case ast.SetOperation():
+                return self._set(x)
+            case ast.Query():
+                return self.query(x)
+            case ast.TableBody():
+                from deras.sql.bind.relations import relation_named
+
+                return relation_named(self, x.name, {})
+        raise not_yet(type(x).__name__, x.span)
+
+    def _values(self, x: ast.Values) -> p.Rel:
+        binder = ExprBinder(self.context, Scope(), clause="VALUES")
+        rows = [[binder.bind(i) for i in r.items] for r in x.rows]
+        width = len(rows[0])
+        for r, node in zip(rows, x.rows, strict=True):
+            if len(r) != width:
+                raise BindError(f"this row has {len(r)} values, the first has {width}", span=node.span)
+        types: list[SqlType] = []
+        for i in range(width):
+            common = common_type([r[i].type for r in rows])
+            if common is None:
+                kinds = ", ".join(dict.fromkeys(str(r[i].type.with_nullable(True)) for r in rows))
+                raise BindError(
+                    f"column {i + 1} of VALUES has no common type: {kinds}", span=x.span, hint="Convert with CAST."
+                )
+            types.append(common)
+        made = tuple(tuple(cast_to(v, ty) for v, ty in zip(r, types, strict=True)) for r in rows)
+        return p.Values(Schema(tuple(Field(f"EXPR${i}", ty) for i, ty in enumerate(types))), made)
+
+    def _set(self, x: ast.SetOperation) -> p.Rel:
+        if x.op != "UNION":
+            raise not_yet(x.op, x.span)
+        parts = [self.body(i) for i in x.inputs]
+        first = parts[0].schema
+        for part, node in zip(parts, x.inputs, strict=True):
+            if len(part.schema) != len(first):
+                raise BindError(
+                    f"UNION needs equal numbers of columns: {len(first)} and {len(part.schema)}", span=node.span
+                )
+        types: list[SqlType] = []
+        for i in range(len(first)):
+            common = common_type([part.schema[i].type for part in parts])
+            if common is None:
+                kinds = " and ".join(dict.fromkeys(str(part.schema[i].type.with_nullable(True)) for part in parts))
+                raise BindError(
+                    f"column {i + 1} of UNION has no common type: {kinds}", span=x.span, hint="Convert with CAST."
+                )
+            types.append(common)
+        same_time = [len({part.schema[i].time for part in parts}) == 1 for i in range(len(first))]
+        fields = tuple(
+            replace(f, type=ty, time=f.time if keep else None)
+            for f, ty, keep in zip(first, types, same_time, strict=True)
+        )
+        schema = Schema(fields)
+        cast = tuple(cast_columns(part, schema) for part in parts)
+        rel: p.Rel = p.Union(schema, cast)
+        return rel if x.all else distinct(rel)
+
+
+def cast_columns(rel: p.Rel, schema: Schema) -> p.Rel:
+    """The input with its columns cast to a schema's types and named as there."""
+    exprs = tuple(
+        cast_to(e.InputRef(f.type, i), g.type) for i, (f, g) in enumerate(zip(rel.schema, schema, strict=True))
+    )
+    if all(isinstance(x, e.InputRef) for x in exprs):
+        return rel
+    return p.Calc(Schema(schema.fields), rel, exprs)
+
+
+def distinct(rel: p.Rel) -> p.Rel:
+    """Each row once."""
+    schema = Schema(rel.schema.fields, tuple(range(len(rel.schema))))
+    return p.Aggregate(schema, rel, tuple(range(len(rel.schema))), ())
+
+
+class SelectBinder:
+    """One SELECT."""
+
+    def __init__(self, q: QueryBinder, x: ast.Select) -> None:
+        self.q = q
+        self.x = x
+        self.context = q.context
+        self.rel: p.Rel = p.Values(Schema(()), ((),))
+        self.scope = Scope()
+        self.window: ast.Call | None = None
+        self.first_window_column = 0
+
+    def bind(self) -> p.Rel:
+        """The plan."""
+        x = self.x
+        if x.qualify is not None:
+            raise not_yet("QUALIFY", x.qualify.span)
+        if x.windows:
+            raise not_yet("WINDOW", x.windows[0].span)
+        for hint in x.hints:
+            if hint.name.upper() not in ("BROADCAST", "SHUFFLE_HASH", "SHUFFLE_MERGE", "NEST_LOOP"):
+                raise not_yet(f"hint {hint.name}", hint.span)
+        if x.source is not None:
+            self.rel, self.scope = bind_relation(self.q, x.source)
+        if x.where is not None:
+            binder = ExprBinder(self.context, self.scope, clause="WHERE")
+            predicate = binder.condition(x.where, "WHERE")
+            self.rel = p.Calc(self.rel.schema, self.rel, None, predicate)
+        self._legacy_window()
+        items = self._items()
+        grouped = (
+            x.group_by is not None
+            or x.having is not None
+            or any(e.AggregateRef in map(type, b.walk()) for b, _, _ in items)
+        )
+        having = None
+        if x.having is not None:
+            having = ExprBinder(self.context, self.scope, aggregates=True, legacy=self._legacy).condition(
+                x.having, "HAVING"
+            )
+        if grouped:
+            items, having = self._group(items, having)
+        if having is not None:
+            self.rel = p.Calc(self.rel.schema, self.rel, None, having)
+        rel = self._project(items)
+        return distinct(rel) if x.distinct else rel
+
+    # ---- items
+
+    def _items(self) -> list[tuple[e.Expr, str, Span]]:
+        binder = ExprBinder(self.context, self.scope, aggregates=True, clause="SELECT", legacy=self._legacy)
+        found: list[tuple[e.Expr, str, Span]] = []
+        for item in self.x.items:
+            if isinstance(item.expr, ast.Star):
+                if not self.scope.columns:
+                    raise BindError("'*' needs FROM", span=item.expr.span)
+                for c in self.scope.star(item.expr.qualifier):
+                    ref = e.InputRef(c.field.type, c.index, at=e.Where(self.context.text, item.expr.span))
+                    found.append((ref, c.field.name, item.expr.span))
+                continue
+            bound = binder.bind(item.expr)
+            if bound.type.kind is Kind.NULL:
+                raise BindError("NULL has no type here", span=item.expr.span, hint="Give it one: CAST(NULL AS STRING).")
+            if item.alias is not None:
+                name = item.alias.name
+            elif isinstance(item.expr, ast.ColumnRef):
+                name = item.expr.parts[-1].name
+            else:
+                name = f"EXPR${len(found)}"
+            found.append((bound, name, item.expr.span))
+        return found
+
+    def _project(self, items: list[tuple[e.Expr, str, Span]]) -> p.Rel:
+        fields: list[Field] = []
+        names: set[str] = set()
+        for bound, name, _ in items:
+            unique, n = name, 0
+            while unique in names:
+                unique, n = f"{name}{n}", n + 1
+            names.add(unique)
+            time = None
+            comment = ""
+            if isinstance(bound, e.InputRef):
+                source = self.rel.schema[bound.index]
+                time, comment = source.time, source.comment
+            elif isinstance(bound, e.Context) and bound.kind == "proctime":
+                time = "proctime"
+            fields.append(Field(unique, bound.type, time, comment))  # type: ignore[arg-type]
+        exprs = tuple(b for b, _, _ in items)
+        schema = Schema(tuple(fields))
+        if identity(self.rel, exprs) and schema.fields == self.rel.schema.fields:
+            return self.rel
+        return p.Calc(schema, self.rel, exprs)
+
+    # ---- legacy group windows
+
+    def _legacy_window(self) -> None:
+        group = self.x.group_by
+        if group is None:
+            return
+        for g in group.items:
+            if isinstance(g, ast.Call) and g.function in ("TUMBLE", "HOP", "SESSION"):
+                if self.window is not None:
+                    raise BindError("GROUP BY can have one window only", span=g.span)
+                self.window = g
+        if self.window is not None:
+            n = len(self.rel.schema)
+            self.rel = legacy_window(self.q, self.rel, self.scope, self.window)
+            self.first_window_column = n
+
+    def _legacy(self, call: ast.Call) -> e.Expr | None:
+        if self.window is None:
+            return None
+        head, _, tail = call.function.partition("_")
+        if head != self.window.function:
+            return None
+        if tail not in WINDOW_WORDS and tail:
+            return None
+        if call.args != self.window.args:
+            raise BindError(f"{call.function} must have the arguments of the window in GROUP BY", span=call.span)
+        if not tail:
+            raise BindError(f"{head} can only stand in GROUP BY", span=call.span, hint=f"Use {head}_START(…).")
+        place = {"START": 0, "END": 1, "ROWTIME": 2, "PROCTIME": 2}[tail]
+        at = self.first_window_column + place
+        return e.InputRef(self.rel.schema[at].type, at, at=e.Where(self.context.text, call.span))
+
+    # ---- grouping
+
+    def _group(
+        self, items: list[tuple[e.Expr, str, Span]], having: e.Expr | None
+    ) -> tuple[list[tuple[e.Expr, str, Span]], e.Expr | None]:
+        keys = self._keys()
+        binding = ExprBinder(self.context, self.scope)
+        refs: list[e.AggregateRef] = []
+        for x in [*(b for b, _, _ in items), *([having] if having is not None else [])]:
+            for y in x.walk():
+                if isinstance(y, e.AggregateRef) and y not in refs:
+                    refs.append(y)
+        del binding
+        # The aggregate's arguments are columns of a projection below it.
+        columns: list[e.Expr] = list(keys)
+
+        def column(x: e.Expr) -> int:
+            if x in columns:
+                return columns.index(x)
+            columns.append(x)
+            return len(columns) - 1
+
+        calls = []
+        for r in refs:
+            arg = column(r.args[0]) if r.args else None
+            condition = column(r.filter) if r.filter is not None else None
+            type_ = r.type
+            if not keys and r.function != "COUNT":
+                type_ = type_.with_nullable(True)
+            input_type = r.args[0].type if r.args else None
+            calls.append(p.AggCall(aggregates.canonical(r.function), arg, type_, r.distinct, condition, input_type))
+        below = Schema(tuple(self._key_field(c, i) for i, c in enumerate(columns)))
+        source = p.Calc(below, self.rel, tuple(columns))
+        n = len(keys)
+        schema = Schema(
+            (*(f.without_time() if f.time == "proctime" else f for f in below.fields[:n]),
+             *(Field(f"${n + i}", c.type) for i, c in enumerate(calls))),
+            tuple(range(n)),
+        )  # fmt: skip
+        self.rel = p.Aggregate(schema, source, tuple(range(n)), tuple(calls))
+        above = [(self._above(b, keys, refs, calls, span), name, span) for b, name, span in items]
+        tested = (
+            None
+            if having is None or self.x.having is None
+            else self._above(having, keys, refs, calls, self.x.having.span)
+        )
+        return above, tested
+
+    def _key_field(self, x: e.Expr, i: int) -> Field:
+        if isinstance(x, e.InputRef):
+            return self.rel.schema[x.index]
+        return Field(f"${i}", x.type)
+
+    def _keys(self) -> list[e.Expr]:
+        keys: list[e.Expr] = []
+        group = self.x.group_by
+        binder = ExprBinder(self.context, self.scope, clause="GROUP BY")
+        for g in group.items if group is not None else ():
+            if isinstance(g, ast.GroupingElement):
+                raise not_yet(g.kind, g.span)
+            if isinstance(g, ast.GroupingSet):
+                inner = list(g.items)
+            elif isinstance(g, ast.RowValue) and not g.explicit:
+                inner = list(g.items)
+            else:
+                inner = [g]
+            for item in inner:
+                if item is self.window or (self.window is not None and item == self.window):
+                    for k in range(3):
+                        at = self.first_window_column + k
+                        keys.append(e.InputRef(self.rel.schema[at].type, at))
+                    continue
+                if isinstance(item, ast.LiteralValue) and item.kind is ast.LiteralKind.INTEGER:
+                    raise BindError(
+                        "GROUP BY takes no positions in Flink SQL", span=item.span, hint="Write the expression itself."
+                    )
+                try:
+                    key = binder.bind(item)
+                except BindError as err:
+                    raise self._alias_hint(item, err) from None
+                if key.type.kind is Kind.MAP:
+                    raise PlanError(f"GROUP BY a {key.type} is not supported", span=item.span)
+                if key not in keys:
+                    keys.append(key)
+        return keys
+
+    def _alias_hint(self, item: ast.Expr, err: BindError) -> BindError:
+        if isinstance(item, ast.ColumnRef) and len(item.parts) == 1:
+            name = item.parts[0].name
+            for s in self.x.items:
+                if s.alias is not None and s.alias.name == name:
+                    err.hint = (
+                        f"'{name}' is an alias of SELECT: GROUP BY takes the expression itself, or use a subquery."
+                    )
+        return err
+
+    def _above(
+        self, x: e.Expr, keys: list[e.Expr], refs: list[e.AggregateRef], calls: list[p.AggCall], span: Span
+    ) -> e.Expr:
+        n = len(keys)
+
+        def change(y: e.Expr) -> e.Expr | None:
+            if isinstance(y, e.AggregateRef):
+                i = refs.index(y)
+                return e.InputRef(calls[i].type, n + i, at=y.at)
+            if y in keys:
+                i = keys.index(y)
+                return e.InputRef(keys[i].type, i, at=y.at)
+            if isinstance(y, e.InputRef):
+                name = self.rel.inputs()[0].inputs()[0].schema[y.index].name
+                place = y.at.span if y.at is not None else span
+                raise BindError(
+                    f"column '{name}' is neither grouped nor inside an aggregate function",
+                    span=place,
+                    hint=f"Add it to GROUP BY, or write for example MAX({name}).",
+                )
+            return None
+
+        return e.transform(x, change)
+
+
+def unnamed(schema: Schema) -> bool:
+    """Whether a column has no name of its own."""
+    return any(f.name.startswith("EXPR$") for f in schema)

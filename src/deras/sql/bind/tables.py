@@ -1,0 +1,309 @@
+"""CREATE TABLE: columns, watermark, key and options, each checked where it stands."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from deras.core import registry
+from deras.core.errors import BindError, OptionError, PlanError, Span, did_you_mean
+from deras.core.options import Option, read_options
+from deras.core.schema import Field, Schema
+from deras.core.types import Kind, SqlType
+from deras.sql.bind.expressions import ExprBinder, not_yet
+from deras.sql.bind.scope import Scope
+from deras.sql.catalog import CatalogTable, TableColumn
+from deras.sql.expr import nodes as e
+from deras.sql.syntax import ast
+from deras.sql.types import sql_type
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from deras.sql.bind.context import BindContext
+
+COMMON: tuple[Option, ...] = (
+    Option("scan.watermark.idle-timeout", "duration", "A part silent for so long leaves the minimum of watermarks."),
+    Option("scan.watermark.alignment.group", help="Tables of one group advance together."),
+    Option("scan.watermark.alignment.max-drift", "duration", "How far a part may run ahead of its group."),
+    Option("scan.watermark.alignment.update-interval", "duration", "Accepted; alignment is checked at every read."),
+    Option("scan.watermark.emit.strategy", help="Accepted; watermarks are exact per row."),
+    Option("scan.parallelism", "int", "Accepted; work is spread by itself."),
+    Option("sink.parallelism", "int", "Accepted; work is spread by itself."),
+)
+"""Options that any table may have."""
+
+
+def create_table(context: BindContext, x: ast.CreateTable) -> CatalogTable:
+    """The table that a statement declares; nothing is changed."""
+    if x.query is not None:
+        raise not_yet("CREATE TABLE … AS", x.query.span, "Create the table, then INSERT INTO it.")
+    if x.distribution is not None:
+        raise not_yet("DISTRIBUTED", x.distribution.span)
+    columns = list(x.columns)
+    watermarks, constraints = list(x.watermarks), list(x.constraints)
+    inherited: list[TableColumn] = []
+    base: CatalogTable | None = None
+    if x.like is not None:
+        base = _like(context, x.like)
+        inherited = list(base.columns)
+    options = _options(x.options)
+    if base is not None and _includes(x.like, "OPTIONS"):
+        options = {**base.options, **options}
+    found = [*inherited]
+    fields: list[Field] = [f.without_time() for f in base.schema] if base is not None else []
+    keys: list[ast.PhysicalColumn] = []
+    for c in columns:
+        name, column, made = _column(context, c, found, fields)
+        if any(f.name == made.name for f in fields):
+            raise BindError(f"column '{made.name}' is declared twice", span=name.span)
+        found.append(column)
+        fields.append(made)
+        if isinstance(c, ast.PhysicalColumn) and c.primary_key:
+            keys.append(c)
+    # Computed columns are bound after all others: they may stand before what they read.
+    physical = Schema(tuple(f for f, c in zip(fields, found, strict=True) if c.expr is None))
+    binder = ExprBinder(context, Scope.of(physical, x.name.names[-1]), clause="a computed column")
+    for i, c in enumerate(found):
+        if c.expr is not None:
+            bound = binder.bind(c.expr)
+            if bound.type.kind is Kind.NULL:
+                raise BindError(
+                    f"computed column '{c.name}' has no type",
+                    span=c.expr.span,
+                    hint="CAST(NULL AS STRING) gives it one.",
+                )
+            proctime = isinstance(bound, e.Context) and bound.kind == "proctime"
+            fields[i] = replace(fields[i], type=bound.type, time="proctime" if proctime else None)
+            found[i] = replace(c, type=bound.type)
+    watermark: tuple[str, ast.Expr] | None = None
+    if base is not None and base.watermark is not None and _includes(x.like, "WATERMARKS") and not watermarks:
+        watermark = base.watermark
+        _mark(fields, watermark[0])
+    if len(watermarks) > 1:
+        raise BindError("a table has one WATERMARK", span=watermarks[1].span)
+    if watermarks:
+        watermark = _watermark(context, watermarks[0], fields, x)
+    key = _key(x, constraints, keys, fields)
+    if base is not None and not key and _includes(x.like, "CONSTRAINTS"):
+        key = base.schema.key
+    fields = [replace(f, type=f.type.with_nullable(False)) if i in key else f for i, f in enumerate(fields)]
+    found = [replace(c, type=f.type) for c, f in zip(found, fields, strict=True)]
+    for partition in x.partitioned_by:
+        if partition.name not in [f.name for f in fields]:
+            raise _unknown(partition, fields)
+    ddl = context.text[x.span.start : x.span.end] if context.text else ""
+    table = CatalogTable(
+        x.name.names[-1],
+        Schema(tuple(fields), tuple(key)),
+        tuple(found),
+        watermark,
+        options,
+        tuple(i.name for i in x.partitioned_by),
+        x.comment or "",
+        ddl,
+        context.text,
+        x.temporary,
+    )
+    check_options(table, x.options)
+    _check_metadata(table, x)
+    return table
+
+
+def _options(given: Sequence[ast.Property]) -> dict[str, str]:
+    options: dict[str, str] = {}
+    for o in given:
+        if o.key in options:
+            raise OptionError(f"option '{o.key}' is given twice", span=o.key_span)
+        options[o.key] = o.value
+    return options
+
+
+def _includes(like: ast.LikeClause | None, feature: str) -> bool:
+    if like is None:
+        return False
+    choice = True
+    for o in like.options:
+        if o.feature in (feature, "ALL"):
+            choice = o.merge != "EXCLUDING"
+    return choice
+
+
+def _like(context: BindContext, like: ast.LikeClause) -> CatalogTable:
+    found = context.catalog.relation(like.source.names, like.source.span)
+    if not isinstance(found, CatalogTable):
+        raise BindError(f"'{like.source}' is no table", span=like.source.span, hint="LIKE takes a table.")
+    columns = [
+        c
+        for c in found.columns
+        if c.physical
+        or (c.expr is not None and _includes(like, "GENERATED"))
+        or (c.metadata_key is not None and _includes(like, "METADATA"))
+    ]
+    names = {c.name for c in columns}
+    fields = tuple(f for f in found.schema if f.name in names)
+    kept = {found.schema[k].name for k in found.schema.key}
+    key = tuple(i for i, f in enumerate(fields) if f.name in kept)
+    watermark = found.watermark if found.watermark is not None and found.watermark[0] in names else None
+    return replace(found, columns=tuple(columns), schema=Schema(fields, key), watermark=watermark)
+
+
+def _column(
+    context: BindContext, c: ast.ColumnDef, found: list[TableColumn], fields: list[Field]
+) -> tuple[ast.Identifier, TableColumn, Field]:
+    match c:
+        case ast.PhysicalColumn():
+            type_ = sql_type(c.type)
+            return (
+                c.name,
+                TableColumn(c.name.name, type_, comment=c.comment or ""),
+                Field(c.name.name, type_, comment=c.comment or ""),
+            )
+        case ast.MetadataColumn():
+            type_ = sql_type(c.type)
+            key = c.key or c.name.name
+            column = TableColumn(c.name.name, type_, metadata_key=key, virtual=c.virtual, comment=c.comment or "")
+            return c.name, column, Field(c.name.name, type_, comment=c.comment or "", metadata_key=key)
+        case ast.ComputedColumn():
+            unknown = SqlType(Kind.NULL)
+            column = TableColumn(c.name.name, unknown, expr=c.expr, comment=c.comment or "")
+            return c.name, column, Field(c.name.name, unknown, comment=c.comment or "")
+    raise BindError("a column needs a type", span=c.span, hint="Write name TYPE.")
+
+
+def _unknown(name: ast.Identifier, fields: Sequence[Field]) -> BindError:
+    known = [f.name for f in fields]
+    return BindError(
+        f"there is no column '{name.name}'",
+        span=name.span,
+        hint=did_you_mean(name.name, known) or f"Declared: {', '.join(known)}.",
+    )
+
+
+def _mark(fields: list[Field], name: str) -> None:
+    for i, f in enumerate(fields):
+        if f.name == name:
+            fields[i] = replace(f, time="rowtime")
+
+
+def _watermark(context: BindContext, w: ast.Watermark, fields: list[Field], x: ast.CreateTable) -> tuple[str, ast.Expr]:
+    if len(w.column) > 1:
+        raise not_yet("a WATERMARK on a field of a ROW", w.span, "Compute a column from the field first.")
+    name = w.column[0]
+    place = next((i for i, f in enumerate(fields) if f.name == name.name), None)
+    if place is None:
+        raise _unknown(name, fields)
+    type_ = fields[place].type
+    if not type_.is_timestamp or type_.precision > 3:
+        hint = "Declare it TIMESTAMP(3) or TIMESTAMP_LTZ(3)."
+        if not type_.is_timestamp:
+            hint = "Compute one, for example: ts AS TO_TIMESTAMP_LTZ(millis, 3)."
+        raise BindError(
+            f"a rowtime column must be TIMESTAMP(p) or TIMESTAMP_LTZ(p) with p <= 3, '{name.name}' is {type_.with_nullable(True)}",
+            span=name.span,
+            hint=hint,
+        )
+    _mark(fields, name.name)
+    bound = ExprBinder(context, Scope.of(Schema(tuple(fields)), x.name.names[-1]), clause="WATERMARK").bind(w.expr)
+    if not bound.type.is_timestamp or bound.type.kind is not type_.kind:
+        raise BindError(
+            f"the watermark must be a {type_.kind.value} as its column is, not {bound.type.with_nullable(True)}",
+            span=w.expr.span,
+        )
+    return name.name, w.expr
+
+
+def _key(
+    x: ast.CreateTable, constraints: list[ast.PrimaryKey], keys: list[ast.PhysicalColumn], fields: list[Field]
+) -> tuple[int, ...]:
+    if len(constraints) + len(keys) > 1:
+        span = (constraints[-1] if constraints else keys[-1]).span
+        raise BindError("a table has one PRIMARY KEY", span=span)
+    found: list[int] = []
+    names = [f.name for f in fields]
+    for c in constraints:
+        if c.unique:
+            raise BindError(
+                "UNIQUE is not supported", span=c.span, hint="Flink SQL has PRIMARY KEY (…) NOT ENFORCED only."
+            )
+        if c.enforced is not False:
+            raise _enforced(c.span)
+        for name in c.columns:
+            if name.name not in names:
+                raise _unknown(name, fields)
+            found.append(names.index(name.name))
+    for k in keys:
+        if k.enforced is not False:
+            raise _enforced(k.span)
+        found.append(names.index(k.name.name))
+    return tuple(found)
+
+
+def _enforced(span: Span) -> PlanError:
+    return PlanError(
+        "a PRIMARY KEY cannot be enforced: the rows belong to the outside system",
+        span=span,  # type: ignore[arg-type]
+        hint="Write PRIMARY KEY (…) NOT ENFORCED.",
+    )
+
+
+# ---------------------------------------------------------------- options
+
+
+def check_options(table: CatalogTable, given: Sequence[ast.Property]) -> None:
+    """Check connector, format and their options.
+
+    Raises:
+        OptionError: with the place of the option.
+    """
+    texts = dict(table.options)
+    if "connector" not in texts:
+        return  # a table without a connector may be declared, as in Flink; using it is an error
+    try:
+        kind = registry.connector(texts["connector"])
+        declared = [*kind.options, *(o for o in COMMON if o.name not in {k.name for k in kind.options})]
+        name = texts.get("format", texts.get("value.format"))
+        extra = ["connector"]
+        if kind.formats == "required" or name is not None:
+            if name is None:
+                raise OptionError(
+                    f"connector '{kind.name}' needs option 'format'", hint="For example 'format' = 'json'."
+                )
+            if kind.formats == "none":
+                raise OptionError(f"connector '{kind.name}' takes no option 'format'", hint="Leave it out.")
+            chosen = registry.format_(name)
+            extra += ["format", "value.format"]
+            for prefix in (f"{name}.", f"value.{name}."):
+                own = {k.removeprefix(prefix): v for k, v in texts.items() if k.startswith(prefix)}
+                read_options(chosen.options, own, what=f"format '{name}'")
+                declared += [replace(o, name=prefix + o.name, required=False) for o in chosen.options]
+        read_options(declared, texts, what=f"connector '{kind.name}'", extra=extra)
+    except OptionError as err:
+        if err.span is None:
+            err.span = _place(err.message, given)
+        raise
+
+
+def _place(message: str, given: Sequence[ast.Property]) -> Span | None:
+    for o in given:
+        if f"'{o.key}'" in message or message.startswith(f"option '{o.key.split('.', 1)[-1]}'"):
+            return o.value_span if message.startswith("option") else o.key_span
+    for o in given:
+        if f"'{o.key.split('.', 1)[-1]}'" in message:
+            return o.key_span
+    for o in given:
+        if f"'{o.value}'" in message:
+            return o.value_span
+    return None
+
+
+def _check_metadata(table: CatalogTable, x: ast.CreateTable) -> None:
+    if not table.connector:
+        return
+    known = registry.connector(table.connector).metadata
+    for c in x.columns:
+        if isinstance(c, ast.MetadataColumn):
+            key = c.key or c.name.name
+            if key not in known:
+                hint = did_you_mean(key, known) or (f"It has: {', '.join(known)}." if known else "It has none.")
+                raise BindError(f"connector '{table.connector}' has no metadata '{key}'", span=c.span, hint=hint)

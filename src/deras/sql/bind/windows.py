@@ -1,0 +1,135 @@
+"""TUMBLE, HOP and CUMULATE in FROM, and the legacy group windows of GROUP BY."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from deras.core import types as t
+from deras.core.errors import BindError, Span
+from deras.core.schema import Field, Schema
+from deras.core.types import Kind, SqlType
+from deras.sql.bind.expressions import ExprBinder, not_yet
+from deras.sql.bind.scope import Scope
+from deras.sql.expr import nodes as e
+from deras.sql.plan import nodes as p
+
+if TYPE_CHECKING:
+    from deras.sql.bind.query import QueryBinder
+    from deras.sql.syntax import ast
+
+_ARGUMENTS = {
+    "TUMBLE": ("DATA", "TIMECOL", "SIZE", "OFFSET"),
+    "HOP": ("DATA", "TIMECOL", "SLIDE", "SIZE", "OFFSET"),
+    "CUMULATE": ("DATA", "TIMECOL", "STEP", "SIZE", "OFFSET"),
+    "SESSION": ("DATA", "TIMECOL", "GAP"),
+}
+
+
+def bind_window(q: QueryBinder, call: ast.Call) -> p.Rel:
+    """The plan of a window table function."""
+    from deras.sql.bind.relations import descriptor, named_arguments, table_argument
+
+    name = call.function
+    if name == "SESSION":
+        raise not_yet("SESSION", call.span)
+    names = _ARGUMENTS[name]
+    args = named_arguments(call, names)
+    for given in args:
+        if given not in names:
+            raise BindError(
+                f"{name} has no argument {given}", span=args[given].span, hint=f"Its arguments: {', '.join(names)}."
+            )
+    for needed in names[:-1]:
+        if needed not in args:
+            raise BindError(f"{name} needs {needed}", span=call.span, hint=f"Its arguments: {', '.join(names)}.")
+    rel, scope, table = table_argument(q, args["DATA"], call)
+    if table.partition_by:
+        raise BindError(
+            f"{name} takes no PARTITION BY", span=args["DATA"].span, hint="Group by the key beside the window."
+        )
+    column = descriptor(scope, args["TIMECOL"], call)
+    size = _interval(q, args["SIZE"], "SIZE")
+    step = names[2]
+    slide = size if step == "SIZE" else _interval(q, args[step], step)
+    offset = _interval(q, args["OFFSET"], "OFFSET", signed=True) if "OFFSET" in args else 0
+    if name != "TUMBLE" and size % slide:
+        raise BindError(
+            f"the size of {name} must be a multiple of its {step.lower()}",
+            span=args["SIZE"].span,
+            hint=f"The order is: {', '.join(names)}.",
+        )
+    return window(q, rel, column.index, name, size, slide, offset, args["TIMECOL"].span)
+
+
+def _interval(q: QueryBinder, x: ast.Expr, what: str, *, signed: bool = False) -> int:
+    bound = ExprBinder(q.context, Scope()).bind(x)
+    if not isinstance(bound, e.Literal) or bound.type.kind is not Kind.INTERVAL_DAY or bound.value is None:
+        if bound.type.kind is Kind.INTERVAL_MONTH:
+            raise BindError(f"{what} must have a fixed length, which months and years have not", span=x.span)
+        raise BindError(f"{what} must be an interval", span=x.span, hint="Write for example INTERVAL '10' MINUTE.")
+    value = int(bound.value)
+    if value <= 0 and not signed:
+        raise BindError(f"{what} must be longer than nothing", span=x.span)
+    return value
+
+
+def window(q: QueryBinder, rel: p.Rel, index: int, name: str, size: int, slide: int, offset: int, span: Span) -> p.Rel:
+    """The node that adds window_start, window_end and window_time."""
+    field = rel.schema[index]
+    if field.time is None:
+        hint = "Declare WATERMARK FOR it in CREATE TABLE"
+        if field.type.is_timestamp:
+            hint += ", and pass the column on as it is (a CAST or function makes it an ordinary column)"
+        raise BindError(f"{name} needs a time attribute, which '{field.name}' is not", span=span, hint=f"{hint}.")
+    ltz = field.type.kind is Kind.TIMESTAMP_LTZ
+    bound = SqlType(Kind.TIMESTAMP, 3, nullable=False)
+    own = t.timestamp_ltz(3) if ltz else t.timestamp(3)
+    extra = (
+        Field("window_start", bound),
+        Field("window_end", bound),
+        Field("window_time", own.with_nullable(False), time=field.time),
+    )
+    taken = {f.name for f in rel.schema}
+    for f in extra:
+        if f.name in taken:
+            raise BindError(
+                f"the table has a column '{f.name}' already, which {name} would add",
+                span=span,
+                hint="Rename it in a subquery.",
+            )
+    schema = Schema((*rel.schema.fields, *extra))
+    time = None if field.time == "proctime" else index
+    kind: p.WindowKind = name.lower()  # type: ignore[assignment]
+    zone = q.context.settings.zone if ltz else None
+    return p.WindowTvf(schema, rel, time, kind, size, slide, offset, zone)
+
+
+# ---------------------------------------------------------------- legacy
+
+
+def legacy_window(q: QueryBinder, rel: p.Rel, scope: Scope, call: ast.Call) -> p.Rel:
+    """The window node of ``GROUP BY TUMBLE(ts, INTERVAL …)``; its window columns stand at the end with odd names."""
+    name = call.function
+    if name == "SESSION":
+        raise not_yet("SESSION in GROUP BY", call.span)
+    wanted = 2 if name == "TUMBLE" else 3
+    if len(call.args) not in (wanted, wanted + 1):
+        form = "TUMBLE(time, size)" if name == "TUMBLE" else "HOP(time, slide, size)"
+        raise BindError(f"{name} in GROUP BY takes {wanted} arguments", span=call.span, hint=f"Write {form}.")
+    if len(call.args) > wanted:
+        raise not_yet("an alignment in a group window", call.args[-1].span)
+    column = ExprBinder(q.context, scope).bind(call.args[0])
+    if not isinstance(column, e.InputRef):
+        raise BindError(
+            f"{name} needs a time attribute", span=call.args[0].span, hint="Give it the column of the WATERMARK."
+        )
+    size = _interval(q, call.args[-1], "the size")
+    slide = size if name == "TUMBLE" else _interval(q, call.args[1], "the slide")
+    if size % slide:
+        raise BindError(
+            "the size of HOP must be a multiple of its slide", span=call.span, hint="The order is: time, slide, size."
+        )
+    renamed = Schema(tuple(replace(f, name=f"${i}") for i, f in enumerate(rel.schema)))
+    plain = p.Calc(renamed, rel, tuple(e.InputRef(f.type, i) for i, f in enumerate(renamed)))
+    return window(q, plain, column.index, name, size, slide, 0, call.args[0].span)

@@ -1,0 +1,47 @@
+"""EXPLAIN: the plan, what each operator keeps, which changes flow, and what to mind."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from deras.core.errors import PlanError
+from deras.sql.plan.properties import append_only, upsert_key
+from deras.sql.plan.text import tree
+from deras.sql.syntax import ast
+
+if TYPE_CHECKING:
+    from deras.sql.planner import Planner
+
+
+def explain(planner: Planner, x: ast.Statement, text: str) -> str:
+    """The text of EXPLAIN for a query, INSERT, statement set or CREATE MATERIALIZED VIEW."""
+    from deras.sql.planner import state_warnings
+
+    if isinstance(x, ast.Explain):
+        return explain(planner, x.statement, text)
+    if isinstance(x, ast.Execute):
+        return explain(planner, x.statement, text)
+    if isinstance(x, ast.StatementSet):
+        return "\n\n".join(explain(planner, i, text) for i in x.statements)
+    if not isinstance(x, (ast.QueryStatement, ast.Insert, ast.CreateMaterializedView, ast.CreateView)):
+        raise PlanError("EXPLAIN takes a query, INSERT, a statement set or CREATE MATERIALIZED VIEW", span=x.span)
+    rel, context = planner.logical(x, text)
+    if isinstance(x, ast.Insert):
+        planner.plan(x, text)  # its checks
+        head = f"Sink(table: {x.table})"
+    elif isinstance(x, ast.CreateMaterializedView):
+        head = f"View({x.name})"
+    else:
+        head = "Result"
+    key = upsert_key(rel)
+    names = rel.schema.names
+    facts = ["insert-only" if append_only(rel) else "updates"]
+    if key:
+        facts.append(f"key: ({', '.join(names[k] for k in key)})")
+    lines = ["== Optimized Execution Plan ==", f"{head}  -- {'; '.join(facts)}"]
+    below = tree(rel, changelog=True, state=True).splitlines()
+    lines += [f"+- {below[0]}", *(f"   {line}" for line in below[1:])]
+    notes = [*context.warnings, *state_warnings(rel, planner.settings)]
+    if notes:
+        lines += ["", "== Warnings ==", *dict.fromkeys(notes)]
+    return "\n".join(lines)

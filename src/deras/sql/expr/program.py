@@ -1,0 +1,288 @@
+"""A compiled filter and projection: one Polars call over a delta, identity columns passed through untouched."""
+
+from __future__ import annotations
+
+import secrets
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from deras.core.column import Column
+from deras.core.delta import Delta
+from deras.core.time import MIN_WATERMARK
+from deras.core.types import BIGINT, Kind, SqlType, decimal, polars_type
+from deras.engine.operator import RowErrors
+from deras.sql.expr.compile import Compiler, HostStep, Value
+from deras.sql.expr.nodes import Expr, InputRef
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from deras.core.schema import Schema
+    from deras.core.time import Tick
+
+# Up to so many rows, filter and projections are one call: a second one costs more than the rows that it saves.
+SMALL = 256
+
+
+class Run:
+    """One evaluation: the rows and the step's values, for functions on the host."""
+
+    __slots__ = ("marks", "now", "rng", "rows")
+
+    def __init__(self, rows: int, now: int, marks: npt.NDArray[np.int64] | int, rng: np.random.Generator) -> None:
+        self.rows = rows
+        self.now = now
+        self.marks = marks
+        self.rng = rng
+
+    def context(self, kind: str, type_: SqlType) -> pl.Series:
+        """Processing time or the watermark that each row saw, as a column."""
+        dtype = polars_type(type_)
+        if kind != "watermark":
+            return pl.Series("", [self.now * 1000], dtype=pl.Int64).cast(dtype).new_from_index(0, self.rows)
+        marks = self.marks if isinstance(self.marks, np.ndarray) else np.full(self.rows, self.marks, np.int64)
+        none = marks == MIN_WATERMARK
+        bounded = np.clip(marks, -(1 << 52), 1 << 52) * 1000
+        s = pl.Series("", bounded, dtype=pl.Int64)
+        if none.any():
+            s = s.zip_with(pl.Series(~none), pl.Series("", [None], dtype=pl.Int64).new_from_index(0, self.rows))
+        return s.cast(dtype)
+
+
+def frame_series(c: Column) -> pl.Series:
+    """A column in the frame's dtype."""
+    if c.type.kind is not Kind.DECIMAL:
+        return c.series()
+    if c.type.precision <= 18:
+        return Column.of_words(BIGINT, c.words(), c.valid()).series()
+    return Column.of_limbs(decimal(38, 0), c.limbs(), c.valid()).series().to_physical()
+
+
+def column_of(s: pl.Series, t: SqlType) -> Column:
+    """A frame's series as a column."""
+    if t.kind is not Kind.DECIMAL:
+        return Column.of_series(t, s)
+    if t.precision <= 18:
+        whole = Column.of_series(BIGINT, s)
+        return Column.of_words(t, whole.words(), whole.valid())
+    wide = Column.of_series(decimal(38, 0), s.cast(pl.Decimal(38, 0)))
+    return Column.of_limbs(t, wide.limbs(), wide.valid())
+
+
+class Evaluation:
+    """Some expressions over one input, compiled: stages of one Polars call each."""
+
+    def __init__(self, types: Sequence[SqlType], exprs: Sequence[Expr], zone: str) -> None:
+        compiler = Compiler(types, zone)
+        values: list[Value] = [compiler.compile(e) for e in exprs]
+        self.used = sorted(compiler.used)
+        self.steps: list[list[HostStep]] = compiler.steps
+        self.messages = compiler.messages
+        self.udf_codes = compiler.udf_codes
+        error = Compiler._first([v.error for v in values])
+        self.outputs = [v.expr.alias(f"o{i}") for i, v in enumerate(values)]
+        self.fallible = error is not None
+        if error is not None:
+            self.outputs.append(error.alias("error"))
+        self.stages = [[a.alias(f"{s.out}_{k}") for s in steps for k, a in enumerate(s.args)] for steps in self.steps]
+
+    def run(
+        self, columns: Sequence[Column | None], run: Run
+    ) -> tuple[list[pl.Series], pl.Series | None, dict[tuple[int, int], str]]:
+        """The values, the error codes (None: no row failed) and messages of single rows by (code, row)."""
+        n = run.rows
+        given = []
+        for i in self.used:
+            c = columns[i]
+            assert c is not None  # noqa: S101 (the caller keeps what is used)
+            given.append(frame_series(c).alias(f"c{i}"))
+        frame = pl.DataFrame(given)
+        told: dict[tuple[int, int], str] = {}
+        for steps, args in zip(self.steps, self.stages, strict=True):
+            got = frame.select(args) if args else None
+            made: list[pl.Series] = []
+            for s in steps:
+                series = [_full(got[f"{s.out}_{k}"], n) for k in range(len(s.args))] if got is not None else []
+                value, failed, messages = s.run(run, series)
+                made.append(_full(value, n).alias(s.out))
+                if s.error:
+                    if failed is None:
+                        made.append(pl.Series(s.error, [None], dtype=pl.Int32).new_from_index(0, n))
+                    else:
+                        codes = pl.Series("", np.where(failed, s.code, 0).astype(np.int32))
+                        made.append(codes.replace(0, None).alias(s.error))
+                for row, text in (messages or {}).items():
+                    told[s.code, row] = text
+            frame = frame.hstack(made) if frame.width else pl.DataFrame(made)
+        out = frame.select(self.outputs)
+        series = [_full(x, n) for x in out.get_columns()]
+        error = series.pop() if self.fallible else None
+        if error is not None and error.null_count() == n:
+            error = None
+        return series, error, told
+
+    def errors(
+        self,
+        codes: pl.Series,
+        rows: npt.NDArray[np.int64],
+        told: dict[tuple[int, int], str],
+        place: npt.NDArray[np.int64] | None,
+    ) -> list[RowErrors]:
+        """Failed rows by reason; ``rows``: which rows of the evaluation, ``place``: their positions in the delta."""
+        found: dict[str, tuple[list[int], list[str]]] = {}
+        values = codes.gather(pl.Series(rows)).to_list()
+        for row, code in zip(rows.tolist(), values, strict=True):
+            message = self.messages[code - 1]
+            own = told.get((code, row))
+            if own:
+                message = f"{message}: {own}"
+            reason = "udf" if code in self.udf_codes else "expression"
+            at, texts = found.setdefault(reason, ([], []))
+            at.append(row if place is None else int(place[row]))
+            texts.append(message)
+        return [RowErrors(np.array(at, np.int64), texts, reason) for reason, (at, texts) in found.items()]  # type: ignore[arg-type]
+
+
+def _full(s: pl.Series, n: int) -> pl.Series:
+    """Constants come as one value."""
+    return s if len(s) == n else s.new_from_index(0, n)
+
+
+class RowProgram:
+    """A filter and projections over one input: the ``Program`` of the engine's contract.
+
+    Args:
+        input: the input's schema.
+        schema: the output's schema.
+        exprs: one per output field; None: all input columns as they are.
+        predicate: rows where it is not TRUE go; None: all stay.
+        zone: the session's time zone.
+        seed: for random functions; None takes one from the system.
+    """
+
+    def __init__(
+        self,
+        input: Schema,  # noqa: A002
+        schema: Schema,
+        exprs: Sequence[Expr] | None = None,
+        predicate: Expr | None = None,
+        zone: str = "UTC",
+        seed: int | None = None,
+    ) -> None:
+        self.input = input
+        self.schema = schema
+        self.predicate = predicate
+        self.exprs = exprs
+        types = input.types
+        self._identity = exprs is None
+        computed: list[Expr] = []
+        self._plan: list[
+            tuple[bool, int]
+        ] = []  # (is an input column, its position) or (False, place among the computed)
+        for e in exprs or ():
+            if isinstance(e, InputRef):
+                self._plan.append((True, e.index))
+            else:
+                self._plan.append((False, len(computed)))
+                computed.append(e)
+        self._types = schema.types
+        self._filter = None if predicate is None else Evaluation(types, [predicate], zone)
+        self._project = Evaluation(types, computed, zone) if computed else None
+        self._both = None
+        if predicate is not None and computed and not (self._filter and self._filter.steps):
+            # Functions on the host are not run for rows that the filter removes.
+            both = Evaluation(types, [predicate, *computed], zone)
+            pure = not self._filter.fallible and not both.fallible if self._filter else False
+            self._both = both if pure and not both.steps else None
+        kept = set(self._project.used) if self._project else set()
+        kept |= set(range(len(types))) if self._identity else {i for is_input, i in self._plan if is_input}
+        self._kept = sorted(kept)
+        self._rng = np.random.default_rng(secrets.randbits(64) if seed is None else seed)
+
+    def run(self, delta: Delta, tick: Tick) -> tuple[Delta, Sequence[RowErrors]]:
+        """Evaluate on one delta: surviving rows with their new columns, and the failed rows."""
+        n = delta.length
+        if n == 0:
+            return Delta.empty(self.schema), ()
+        if self._both is not None and n <= SMALL:
+            return self._run_small(delta, tick)
+        errors: list[RowErrors] = []
+        columns: Sequence[Column | None] = delta.columns
+        weights, marks = delta.weights, delta.marks
+        place: npt.NDArray[np.int64] | None = None
+        if self._filter is not None:
+            run = Run(n, tick.now, marks, self._rng)
+            (mask,), codes, told = self._filter.run(columns, run)
+            keep = mask.fill_null(value=False).to_numpy() if mask.null_count() else mask.to_numpy()
+            if codes is not None:
+                bad = codes.is_not_null().to_numpy()
+                errors += self._filter.errors(codes, np.flatnonzero(bad), told, None)
+                keep = keep & ~bad
+            rows = np.flatnonzero(keep)
+            if len(rows) == 0:
+                return Delta.empty(self.schema), errors
+            if len(rows) < n:
+                place = rows
+                taken: list[Column | None] = [None] * len(columns)
+                for i in self._kept:
+                    taken[i] = delta.columns[i].take(rows)
+                columns, n = taken, len(rows)
+                weights = None if weights is None else weights[rows]
+                marks = marks[rows] if isinstance(marks, np.ndarray) else marks
+        if self._identity:
+            kept = [c for c in columns if c is not None]
+            return Delta(self.schema, kept, weights, marks, n), errors
+        series: list[pl.Series] = []
+        keep_rows: npt.NDArray[np.int64] | None = None
+        if self._project is not None:
+            series, codes, told = self._project.run(columns, Run(n, tick.now, marks, self._rng))
+            if codes is not None:
+                bad = codes.is_not_null().to_numpy()
+                errors += self._project.errors(codes, np.flatnonzero(bad), told, place)
+                keep_rows = np.flatnonzero(~bad)
+        out = Delta(self.schema, self._columns(columns, series), weights, marks, n)
+        if keep_rows is not None:
+            out = out.take(keep_rows)
+        return out, errors
+
+    def _columns(self, columns: Sequence[Column | None], series: Sequence[pl.Series]) -> list[Column]:
+        made: list[Column] = []
+        for (is_input, i), t in zip(self._plan, self._types, strict=True):
+            if is_input:
+                c: Any = columns[i]
+                made.append(c if c.type is t or c.type == t else c.with_type(t))
+            else:
+                made.append(column_of(series[i], t))
+        return made
+
+    def _run_small(self, delta: Delta, tick: Tick) -> tuple[Delta, Sequence[RowErrors]]:
+        assert self._both is not None  # noqa: S101 (asked by the caller)
+        n = delta.length
+        (mask, *series), _, _ = self._both.run(delta.columns, Run(n, tick.now, delta.marks, self._rng))
+        keep = mask.fill_null(value=False).to_numpy()
+        out = Delta(self.schema, self._columns(delta.columns, series), delta.weights, delta.marks, n)
+        if keep.all():
+            return out, ()
+        rows = np.flatnonzero(keep)
+        if len(rows) == 0:
+            return Delta.empty(self.schema), ()
+        return out.take(rows), ()
+
+
+def evaluate(e: Expr, zone: str = "UTC") -> Any:
+    """The value of an expression without columns, in physical form; raises ``ValueError`` with the message where it fails."""
+    evaluation = Evaluation([], [e], zone)
+    (series,), codes, told = evaluation.run([], Run(1, 0, MIN_WATERMARK, np.random.default_rng(0)))
+    if codes is not None:
+        code = codes[0]
+        own = told.get((code, 0))
+        raise ValueError(evaluation.messages[code - 1] + (f": {own}" if own else ""))
+    t = e.type
+    if series.null_count():
+        return None
+    if t.is_timestamp or t.kind in (Kind.TIME, Kind.DATE, Kind.INTERVAL_DAY):
+        return series.to_physical()[0]
+    return series[0]

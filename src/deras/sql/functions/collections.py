@@ -1,0 +1,158 @@
+"""ARRAY, MAP and ROW: constructors and access."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from deras.core import types as t
+from deras.core.types import Kind, SqlType
+from deras.sql.expr.nodes import Call, Expr, Where
+from deras.sql.functions.registry import ArgumentError, CallContext, Function, cast_to, scalar
+from deras.sql.types import common_type
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def _store(x: pl.Expr, type_: SqlType) -> pl.Expr:
+    """A frame's value as it lies inside a nested one."""
+    if type_.kind is Kind.DECIMAL:
+        raise ArgumentError("DECIMAL inside ARRAY, MAP and ROW is not supported yet", "Convert with CAST(… AS DOUBLE).")
+    return x
+
+
+def _load(x: pl.Expr, type_: SqlType) -> pl.Expr:
+    """A nested value as it lies in a frame."""
+    if type_.kind is Kind.DECIMAL:
+        return x.to_physical().cast(pl.Int64 if type_.precision <= 18 else pl.Int128)
+    return x
+
+
+def _field(c: CallContext, x: pl.Expr, index: pl.Expr) -> pl.Expr:
+    place = int(c.constants[1])
+    return _load(x.struct.field(c.types[0].names[place]), c.type)
+
+
+_FIELD = Function("FIELD", "expression", (), _field, family="collections")
+
+
+def field_access(base: Expr, place: int, at: Where | None) -> Expr:
+    """``row.field``."""
+    from deras.sql.expr.nodes import Literal
+
+    type_ = base.type.children[place]
+    nullable = type_.nullable or base.type.nullable
+    return Call(type_.with_nullable(nullable), _FIELD, (base, Literal(t.INT.with_nullable(False), place)), at=at)
+
+
+@scalar("ITEM(array, integer)", "ITEM(map, any)", kind="macro")
+def item(args: Sequence[Expr], at: Where | None) -> Expr:
+    """An element of an array (from 1) or the value of a map's key; NULL where there is none.
+
+    Example:
+        >>> ARRAY['a', 'b'][2]
+        b
+    """
+    base, index = args
+    if base.type.kind is Kind.ARRAY:
+        return Call(base.type.children[0].with_nullable(True), _ELEMENT, (base, index), at=at)
+    key, value = base.type.children
+    return Call(value.with_nullable(True), _LOOKUP, (base, cast_to(index, key)), at=at)
+
+
+def _element(c: CallContext, x: pl.Expr, index: pl.Expr) -> pl.Expr:
+    place = index.cast(pl.Int64)
+    place = pl.when(place >= 1).then(place - 1)
+    return _load(x.list.get(place, null_on_oob=True), c.type)
+
+
+def _lookup(c: CallContext, x: pl.Series, key: pl.Series) -> pl.Series:
+    out: list[Any] = []
+    for entries, k in zip(x.to_list(), key.to_list(), strict=True):
+        out.append(None if entries is None else next((e["value"] for e in entries if e["key"] == k), None))
+    from deras.sql.expr.python import physical
+
+    return physical(pl.Series("", out, dtype=t.polars_type(c.type)), c.type)
+
+
+_ELEMENT = Function("ITEM", "expression", (), _element, family="collections")
+_LOOKUP = Function("ITEM", "host", (), _lookup, family="collections")
+
+
+@scalar("CARDINALITY(array) -> INT", "CARDINALITY(map) -> INT")
+def cardinality(c: CallContext, x: pl.Expr) -> pl.Expr:
+    """The number of elements.
+
+    Example:
+        >>> CARDINALITY(ARRAY[1, 2, 3])
+        3
+    """
+    return x.list.len().cast(pl.Int32)
+
+
+@scalar("ELEMENT(array)", kind="macro")
+def element(args: Sequence[Expr], at: Where | None) -> Expr:
+    """The only element of an array."""
+    from deras.sql.expr.nodes import Literal
+
+    return item([args[0], Literal(t.INT.with_nullable(False), 1)], at)  # type: ignore[no-any-return]
+
+
+def _array(c: CallContext, *items: pl.Expr) -> pl.Expr:
+    return pl.concat_list([_store(i, c.type.children[0]) for i in items])
+
+
+_ARRAY = Function("ARRAY", "expression", (), _array, nullable=False, family="collections")
+
+
+@scalar("ARRAY(any...)", kind="macro")
+def array(args: Sequence[Expr], at: Where | None) -> Expr:
+    """An array of the values."""
+    common = common_type([a.type for a in args])
+    if common is None or common.kind is Kind.NULL:
+        raise ArgumentError("the elements of ARRAY have no common type", "Convert them with CAST.")
+    return Call(t.array(common).with_nullable(False), _ARRAY, tuple(cast_to(a, common) for a in args), at=at)
+
+
+def _row(c: CallContext, *items: pl.Expr) -> pl.Expr:
+    return pl.struct(**{n: _store(i, ty) for n, i, ty in zip(c.type.names, items, c.types, strict=True)})
+
+
+_ROW = Function("ROW", "expression", (), _row, nullable=False, family="collections")
+
+
+@scalar("ROW(any...)", kind="macro")
+def row(args: Sequence[Expr], at: Where | None) -> Expr:
+    """A row of the values, its fields named EXPR$0, EXPR$1 …"""
+    names = tuple(f"EXPR${i}" for i in range(len(args)))
+    type_ = SqlType(Kind.ROW, children=tuple(a.type for a in args), names=names, nullable=False)
+    return Call(type_, _ROW, tuple(args), at=at)
+
+
+def _map(c: CallContext, *items: pl.Expr) -> pl.Expr:
+    entries = [pl.struct(key=k, value=v) for k, v in zip(items[::2], items[1::2], strict=True)]
+    return pl.concat_list(entries)
+
+
+_MAP = Function("MAP", "expression", (), _map, nullable=False, family="collections")
+
+
+@scalar("MAP(any...)", kind="macro")
+def map_(args: Sequence[Expr], at: Where | None) -> Expr:
+    """A map of keys and values in turn.
+
+    Example:
+        >>> MAP['a', 1, 'b', 2]['b']
+        2
+    """
+    if len(args) % 2:
+        raise ArgumentError("MAP needs keys and values in turn")
+    key, value = common_type([a.type for a in args[::2]]), common_type([a.type for a in args[1::2]])
+    if key is None or value is None or Kind.NULL in (key.kind, value.kind):
+        raise ArgumentError("the keys or values of MAP have no common type", "Convert them with CAST.")
+    if Kind.DECIMAL in (key.kind, value.kind):
+        raise ArgumentError("DECIMAL inside ARRAY, MAP and ROW is not supported yet", "Convert with CAST(… AS DOUBLE).")
+    cast = tuple(cast_to(a, value if i % 2 else key) for i, a in enumerate(args))
+    return Call(t.map_of(key.with_nullable(False), value).with_nullable(False), _MAP, cast, at=at)

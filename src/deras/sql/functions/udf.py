@@ -1,0 +1,172 @@
+"""Python functions in SQL: per value, and vectorised over whole columns."""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import inspect
+import typing
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from deras.core import types as t
+from deras.core.errors import ConfigError
+from deras.core.types import SqlType
+
+FuncType = Literal["general", "polars", "numpy", "pandas"]
+
+_ANNOTATIONS: dict[Any, SqlType] = {
+    bool: t.BOOLEAN,
+    int: t.BIGINT,
+    float: t.DOUBLE,
+    str: t.STRING,
+    bytes: t.BYTES,
+    decimal.Decimal: t.decimal(38, 18),
+    datetime.datetime: t.timestamp(6),
+    datetime.date: t.DATE,
+    datetime.time: t.time(0),
+}
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class UserFunction:
+    """A Python function with its SQL types.
+
+    Args:
+        function: what is called.
+        result_type: type of the result.
+        input_types: types that the arguments are cast to, or None: whatever comes.
+        name: the name in SQL.
+        deterministic: whether the same arguments always give the same value.
+        func_type: ``general``: called per row with Python values; ``polars``: with Polars series, ``numpy``: with arrays, ``pandas``:
+            with pandas series; each gives back a column of the same length.
+    """
+
+    function: Callable[..., Any]
+    result_type: SqlType
+    input_types: tuple[SqlType, ...] | None = None
+    name: str = ""
+    deterministic: bool = True
+    func_type: FuncType = "general"
+
+    def __call__(self, *args: Any) -> Any:
+        """Call the Python function as it is."""
+        return self.function(*args)
+
+    def named(self, name: str) -> UserFunction:
+        """The same under another name."""
+        return replace(self, name=name)
+
+
+def _type(given: Any) -> SqlType:
+    if isinstance(given, SqlType):
+        return given
+    if isinstance(given, str):
+        from deras.sql.types import parse_type
+
+        return parse_type(given)
+    if given in _ANNOTATIONS:
+        return _ANNOTATIONS[given]
+    text = getattr(given, "as_sql", None)
+    if callable(text):
+        return _type(text())
+    raise ConfigError(f"{given!r} is no SQL type", hint="Write for example result_type='DOUBLE'.")
+
+
+def _annotation(hint: Any) -> SqlType | None:
+    args = [a for a in typing.get_args(hint) if a is not type(None)]
+    if len(args) == 1 and len(typing.get_args(hint)) == 2:
+        hint = args[0]
+    return _ANNOTATIONS.get(hint)
+
+
+def udf(
+    f: Callable[..., Any] | None = None,
+    input_types: Any = None,
+    result_type: Any = None,
+    deterministic: bool | None = None,
+    name: str | None = None,
+    func_type: str = "general",
+) -> Any:
+    """Make a Python function usable in SQL; as a decorator or as a call.
+
+    Args:
+        f: the function.
+        input_types: a type or a list of types (texts like ``'BIGINT'``); default: from annotations, else whatever comes.
+        result_type: type of the result; default: from the annotation.
+        deterministic: False if the same arguments may give different values. Default True.
+        name: name in SQL; default: the function's.
+        func_type: ``general`` (per value), ``polars``, ``numpy`` or ``pandas`` (vectorised).
+
+    Raises:
+        ConfigError: no result type, or an unknown type or ``func_type``.
+    """
+    if f is None:
+        return lambda g: udf(g, input_types, result_type, deterministic, name, func_type)
+    if isinstance(f, UserFunction):
+        return f
+    target = f.eval if hasattr(f, "eval") else f
+    given = name or getattr(f, "__name__", type(f).__name__)
+    if func_type not in typing.get_args(FuncType):
+        raise ConfigError(
+            f"func_type {func_type!r} of function '{given}' is unknown", hint="Use general, polars, numpy or pandas."
+        )
+    try:
+        hints = typing.get_type_hints(target)
+    except (NameError, TypeError):
+        hints = {}
+    result = _type(result_type) if result_type is not None else _annotation(hints.get("return"))
+    if result is None:
+        raise ConfigError(
+            f"function '{given}' has no result type",
+            hint="Write @udf(result_type='DOUBLE'), or annotate what it returns.",
+        )
+    inputs: tuple[SqlType, ...] | None = None
+    if input_types is not None:
+        many = input_types if isinstance(input_types, Sequence) and not isinstance(input_types, str) else [input_types]
+        inputs = tuple(_type(x) for x in many)
+    elif func_type == "general":
+        try:
+            parameters = [p for p in inspect.signature(target).parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
+        except (TypeError, ValueError):
+            parameters = []
+        found = [_annotation(hints.get(p.name)) for p in parameters]
+        if found and all(x is not None for x in found) and all(p.default is p.empty for p in parameters):
+            inputs = tuple(x for x in found if x is not None)
+    steady = getattr(f, "is_deterministic", None)
+    fixed = deterministic if deterministic is not None else bool(steady()) if callable(steady) else True
+    return UserFunction(target, result, inputs, given, fixed, func_type)  # type: ignore[arg-type]
+
+
+def load(identifier: str, name: str, folder: Any = None) -> UserFunction:
+    """The function of ``'module.function'``, looked for in the project's folder first.
+
+    Raises:
+        ConfigError: there is no such module or function, or importing it failed.
+    """
+    import importlib
+    import sys
+
+    module, _, attribute = identifier.rpartition(".")
+    if not module:
+        raise ConfigError(
+            f"'{identifier}' is no 'module.function'", hint="Name the Python module and the function in it."
+        )
+    place = str(folder.resolve()) if folder is not None else ""
+    if place and place not in sys.path:
+        sys.path.insert(0, place)
+        importlib.invalidate_caches()
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except ModuleNotFoundError as e:
+        raise ConfigError(
+            f"cannot import Python module '{module}': {e}",
+            hint=f"It is looked for in {place or 'the Python path'} and the Python path.",
+        ) from e
+    except AttributeError as e:
+        raise ConfigError(f"Python module '{module}' has no function '{attribute}'", hint=str(e)) from e
+    except Exception as e:
+        raise ConfigError(f"importing Python module '{module}' failed", detail=f"{type(e).__name__}: {e}") from e
+    made: UserFunction = udf(found)
+    return made.named(name)
