@@ -135,6 +135,7 @@ class Site:
         hub = self.hubs.get(name)
         if hub is None or hub.closed or hub.dashboard != dashboard:
             if hub is not None:
+                hub.outdated = True
                 await hub.close()
             hub = Hub(self.platform, dashboard, self.pool, self.boot, lambda: self._current(dashboard))
             self.hubs[name] = hub

@@ -45,6 +45,7 @@ class Hub:
             feed.on_news = self._wake
         self.viewers = 0
         self.closed = False
+        self.outdated = False
         self._current = current
         self._pool = pool
         self._news = asyncio.Event()
@@ -72,7 +73,7 @@ class Hub:
         while True:
             self._status = self.status_json()
             if not await loop.run_in_executor(self._pool, self._current):
-                self.closed = True
+                self.closed = self.outdated = True
             self._wake()
             if self.viewers:
                 idle_since = None
@@ -127,7 +128,8 @@ class Hub:
                     sent = self.platform.clock.now_us() / 1000
                     yield b'event: news\ndata: {"sent":%.3f%s,"messages":[%s]}\n\n' % (sent, head, b",".join(messages))
                 if self.closed:
-                    yield b"event: reload\ndata: {}\n\n"
+                    if self.outdated:
+                        yield b"event: reload\ndata: {}\n\n"
                     return
                 await news.wait()
         finally:
