@@ -103,14 +103,16 @@ class JsonDecoder(TextDecoder):
 
     def array(self, run: Run, start: int, end: int) -> Decoded:
         """A line that is an array of records: they take the place of its row."""
-        spans = self._array(run.data, start, end)
-        if spans is None:  # nested too deeply for the splitter
-            run.refusals.add("decode", "not valid JSON: nested too deeply", start, end)
-            spans = np.empty((0, 2), np.int64)
+        found = self._array(run.data, start, end)
+        spans = np.empty((0, 2), np.int64) if found is None else found
         # Another decoder: this one's state is in use.
         part = Run(JsonDecoder(self.schema, self.wanted, self.origin, self.style), run.block, run.data)
         part.refusals = run.refusals
-        return part.decode(start, end, spans)
+        decoded = part.decode(start, end, spans)
+        if found is None:
+            run.refusals.add("decode", "not valid JSON: nested too deeply", start, end)
+            decoded.count = 1
+        return decoded
 
     def decode(self, block: Block) -> Decoded:
         """All records of the block; see :class:`deras.core.contracts.Decoder`."""
