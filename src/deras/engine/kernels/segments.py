@@ -1,7 +1,8 @@
 """Kernels of row segments: rows of words with a birth and a death mark, immutable but for the death and the cells.
 
 A row of ``tab`` is: column words and NULL masks as in :mod:`deras.engine.kernels.index`, then birth,
-death (0: alive), then the operator's cells. A row is visible at time T when ``birth < T`` and ``death == 0 or death >= T``.
+death (0: alive), then the operator's cells. A row is visible at time T when ``birth < T`` and ``death == 0`` or
+``death >= T``.
 """
 
 # Numba types the bodies, not mypy.

@@ -217,7 +217,6 @@ class Materialize(Operator):
         before = np.empty(m, np.int64)
         k.get_cell(touched, index.tab, index.cell0, before)
         source: Sequence[Column]
-        marks = delta.marks
         if self._all is None:
             source = delta.columns
             at = after
@@ -239,33 +238,31 @@ class Materialize(Operator):
             at = after
             if len(gone):
                 index.release(gone)
-        m = len(touched)
-        out = self._changes(source, marks, delta, before, at)
-        segments.kill(before[before >= 0])
         came = at >= 0
-        new = np.full(m, -1, np.int64)
-        rows = segments.append([c.take(at[came]) for c in source], int(came.sum()))
+        at = at[came]
+        whole = len(at) == len(source[0]) and bool((at == np.arange(len(at))).all())
+        rows = segments.append(source if whole else [c.take(at) for c in source], len(at))
+        new = np.full(len(touched), -1, np.int64)
         new[came] = rows
+        out = self._changes(before, new, delta)
+        segments.kill(before[before >= 0])
         k.put_cell(touched, index.tab, index.cell0, new)
         k.put_cell(rows, segments.tab, segments.cell0, touched[came])
-        if not came.all():
+        if len(rows) < len(touched):
             index.release(touched[~came])
         return Out(out, dropped)
 
-    def _changes(self, source: Sequence[Column], marks: Any, delta: Delta, before: Any, at: Any) -> Delta | None:
-        """Before (-1) and after (+1) of each key, beside each other."""
-        gone, came = np.flatnonzero(before >= 0), np.flatnonzero(at >= 0)
-        n = len(gone) + len(came)
-        if not n:
+    def _changes(self, before: Any, after: Any, delta: Delta) -> Delta | None:
+        """Before (-1) and after (+1) of each key, beside each other; all are rows of the segments still."""
+        rows = np.stack([before, after], axis=1).reshape(-1)
+        there = rows >= 0
+        rows = rows[there]
+        if not len(rows):
             return None
-        old = self._segments.take(before[gone])
-        order = np.argsort(np.concatenate([2 * gone, 2 * came + 1]), kind="stable")
-        columns = [Column.concat([o, s.take(at[came])]).take(order) for o, s in zip(old, source, strict=True)]
-        weights = np.concatenate([np.full(len(gone), -1, np.int64), np.ones(len(came), np.int64)])[order]
-        if isinstance(marks, np.ndarray):
-            # The rows of a folded step stand for all of it: they saw what its last row saw.
-            marks = int(marks.max())
-        return Delta(self.schema, columns, weights, marks, n)
+        weights = np.tile(np.array([-1, 1]), len(before))[there]
+        # The rows of a folded step stand for all of it: they saw what its last row saw.
+        marks = int(delta.marks.max()) if isinstance(delta.marks, np.ndarray) else delta.marks
+        return Delta(self.schema, self._segments.take(rows), weights, marks, len(rows))
 
     def _tidy(self) -> None:
         if self._all is not None:

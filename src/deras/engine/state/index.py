@@ -73,7 +73,7 @@ class Index:
         self._tab = Reserve(_ROWS, max(1, self.cell0 + cells), np.int64)
         self._flags = Reserve(_ROWS, 0, np.uint8)
         self._free = Reserve(_ROWS, 0, np.int32)
-        self._slots = Reserve(_AREA + k.GROUPS * _STRIDE, 0, np.uint64)
+        self._slots = Reserve(_AREA + k.GROUPS * _STRIDE, 0, np.uint64, huge=False)
         self._arena = Arena()
         self._meta = np.zeros(8, np.int64)
         self._meta[3] = min(self._tab.rows, self._flags.rows, self._free.rows)

@@ -14,7 +14,7 @@ _NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000 if sys.platform == "linux" el
 _HUGE = 2 << 20
 
 
-def _map(size: int) -> Any:
+def _map(size: int, huge: bool) -> Any:
     if not hasattr(mmap, "MAP_ANONYMOUS"):
         return None
     try:
@@ -22,7 +22,7 @@ def _map(size: int) -> Any:
     except (OSError, ValueError, OverflowError):
         return None
     # Random probes into large tables are bound by the TLB. The first pages stay small, so small state costs little.
-    if size > 2 * _HUGE and hasattr(mmap, "MADV_HUGEPAGE"):
+    if huge and size > 2 * _HUGE and hasattr(mmap, "MADV_HUGEPAGE"):
         with contextlib.suppress(OSError):
             made.madvise(mmap.MADV_HUGEPAGE, _HUGE, size - _HUGE)
     return made
@@ -37,16 +37,18 @@ class Reserve:
         rows: wanted reservation; less is taken where the system gives less (then :meth:`need` moves the array).
         width: elements a row, or 0 for a one-dimensional array.
         dtype: of the elements.
+        huge: use huge pages; False where touched places lie far apart.
     """
 
-    __slots__ = ("_map", "array", "dtype", "rows", "width")
+    __slots__ = ("_huge", "_map", "array", "dtype", "rows", "width")
 
-    def __init__(self, rows: int, width: int, dtype: Any) -> None:
+    def __init__(self, rows: int, width: int, dtype: Any, *, huge: bool = True) -> None:
+        self._huge = huge
         self.dtype = np.dtype(dtype)
         self.width = width
         self.rows = 0
         while True:
-            self._map = _map(max(mmap.PAGESIZE, rows * max(width, 1) * self.dtype.itemsize))
+            self._map = _map(max(mmap.PAGESIZE, rows * max(width, 1) * self.dtype.itemsize), huge)
             if self._map is not None or rows <= 4096:
                 break
             rows >>= 1
@@ -65,7 +67,7 @@ class Reserve:
         old, had = self.array, self.rows
         while self.rows < rows:
             self.rows *= 2
-        self._map = _map(self.rows * max(self.width, 1) * self.dtype.itemsize)
+        self._map = _map(self.rows * max(self.width, 1) * self.dtype.itemsize, self._huge)
         self.array = self._make(self.rows)
         self.array[:had] = old
         return True
