@@ -207,7 +207,15 @@ def test_chained_windows() -> None:
 
 
 EVENTS = Schema(
-    (Field("ts", T3, "rowtime"), Field("k", STRING), Field("x", INT), Field("d", DOUBLE), Field("t", STRING))
+    (
+        Field("ts", T3, "rowtime"),
+        Field("k", STRING),
+        Field("x", INT),
+        Field("d", DOUBLE),
+        Field("t", STRING),
+        Field("m", decimal(9, 2)),
+        Field("w", decimal(30, 0)),
+    )
 )
 ROWS = st.tuples(
     st.integers(-60, 120),
@@ -215,9 +223,26 @@ ROWS = st.tuples(
     st.none() | st.integers(-9, 9),
     st.none() | st.floats(-1e3, 1e3, width=32) | st.sampled_from([float("nan"), float("inf")]),
     st.none() | st.sampled_from(["", "x", "a text that is longer than twelve bytes"]),
+    st.none() | st.decimals(-1000, 1000, places=2),
+    st.none() | st.integers(-(10**30) + 1, 10**30 - 1).map(D),
 )
 KINDS = st.sampled_from([("tumble", 10, 0), ("hop", 12, 4), ("hop", 30, 5), ("cumulate", 20, 5), ("hop", 6, 6)])
-PLAIN = (("COUNT", None), ("SUM", 2), ("MIN", 2), ("MAX", 3), ("SUM", 3), ("STDDEV_POP", 2), ("AVG", 3))
+PLAIN = (
+    ("COUNT", None),
+    ("SUM", 2),
+    ("MIN", 2),
+    ("MAX", 3),
+    ("SUM", 3),
+    ("STDDEV_POP", 2),
+    ("AVG", 3),
+    ("VAR_SAMP", 3),
+    ("SUM", 5),
+    ("AVG", 5),
+    ("SUM", 6),
+    ("MIN", 6),
+    ("MAX", 6),
+    ("COUNT", 6),
+)
 SPECIAL = (*PLAIN, ("COUNT", 2, {"distinct": True}), ("MAX", 4), ("LAST_VALUE", 2), ("FIRST_VALUE", 4))
 
 
