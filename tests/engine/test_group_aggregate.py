@@ -298,8 +298,8 @@ def test_rows_that_come_and_go_give_what_plain_python_gives(data: st.DataObject,
         came = data.draw(st.lists(ROWS, max_size=8))
         batch = [(1, r) for r in came]
         pool = held + came
-        for _ in range(data.draw(st.integers(0, len(pool)))):
-            batch.append((-1, pool.pop(data.draw(st.integers(0, len(pool) - 1)))))
+        gone = data.draw(st.integers(0, len(pool)))
+        batch += [(-1, pool.pop(data.draw(st.integers(0, len(pool) - 1)))) for _ in range(gone)]
         held = pool
         if not batch:
             continue

@@ -15,7 +15,6 @@ from deras.core.time import MAX_WATERMARK, MIN_WATERMARK, Tick
 from deras.core.types import INT, timestamp
 from deras.engine.operator import Feed, RowErrors
 from deras.engine.operators.source import SourceInput
-from deras.engine.operators.values import Values
 from deras.engine.state import State
 
 T3, T9 = timestamp(3), timestamp(9)
@@ -163,21 +162,3 @@ def test_marks_do_not_depend_on_batches(events: list[Any], data: st.DataObject) 
         found += feed(op, *feeds)
     assert found == expected
     assert op.watermark() == max(table, min(own.values()))
-
-
-def test_values_come_once() -> None:
-    s = Schema.of(x=INT)
-    state = State()
-    op = Values(s, Delta.of(s, [(1,), (2,)]))
-    op.open(state)
-    assert op.watermark() == MIN_WATERMARK
-    out = op.feed([Feed("values", ended=True)], Tick()).delta
-    assert out is not None
-    assert out.rows() == [(1,), (2,)]
-    assert op.watermark() == MAX_WATERMARK
-    chunks = list(state.freeze(0).chunks())
-    again = Values(s, Delta.of(s, [(1,), (2,)]))
-    state = State()
-    again.open(state)
-    state.restore(chunks)
-    assert again.feed([Feed("values")], Tick()).delta is None
