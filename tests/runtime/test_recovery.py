@@ -429,3 +429,58 @@ def test_queries_leave_no_trace_in_checkpoints(tmp_path: Path) -> None:
         assert set(last.sources) == {"source-p"}
         assert set(last.nodes) == {"source-p", "agg-counts", "rows-counts"}
         assert set(last.flows) == {"view:counts"}
+
+
+@pytest.mark.parametrize("act", [None, "history", "states", "manifest"])
+def test_history_takes_old_rows_and_loses_none(tmp_path: Path, act: str | None) -> None:
+    """Rows go from memory to Parquet; whenever the crash comes, each is in exactly one of the two."""
+    from deras.engine.dataflow import Target
+    from deras.views.query import AdHoc
+
+    n, batch = 700_000, 50_000
+    left = 5
+
+    def crash(name: str) -> None:
+        nonlocal left
+        if name == act:
+            left -= 1
+            if left == 0:
+                raise Crash
+
+    settings = replace(QUIET, retain_rows=100_000)
+    flow = passing(pushed(), Target("view", "all_events", EVENTS))
+    job = Job(tmp_path / "project", settings=replace(settings, crash_point=crash))
+    attached = job.attach(flow)
+    PUSHED["p"].most = batch
+    job.start()
+    rows = [("a", i, T0 + i) for i in range(n)]
+    crashed = False
+    for at in range(0, n, batch):
+        feed(rows[at : at + batch], attached)
+        try:
+            job.checkpoint()
+        except Crash:
+            crashed = True
+            break
+    assert crashed is (act is not None)
+    if act is None:
+        folder = tmp_path / "project" / "history" / "all_events"
+        assert list(folder.glob("*.parquet"))
+        assert attached.history is not None
+        assert attached.history.rows > 300_000
+        memory = job._run.graph.nodes[attached.output].operator.snapshot().rows
+        assert memory + attached.history.rows == n
+    abandon(job)
+    with Job(tmp_path / "project", settings=settings) as job:
+        attached = job.attach(flow)
+        job.start()
+        PUSHED["p"].push(*rows[len(PUSHED["p"].rows) :], close=True)
+        assert job.wait(60)
+        snapshot = job.views["all_events"].snapshot()
+        assert snapshot.rows == n
+        ask = AdHoc(job.views, threads=1)
+        sql = "SELECT count(*) AS n, count(DISTINCT v) AS d, min(v) AS lo, max(v) AS hi FROM all_events"
+        assert ask.query(sql).to_pylist() == [{"n": n, "d": n, "lo": 0, "hi": n - 1}]
+        assert ask.query("SELECT k FROM all_events WHERE v = 17").to_pylist() == [{"k": "a"}]
+        assert snapshot.arrow().num_rows == n
+        ask.close()

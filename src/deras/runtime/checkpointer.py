@@ -107,6 +107,7 @@ class Checkpointer:
                 if token is not None:
                     self._tokens.setdefault(flow.key, []).append(token)
         crash("prepared")
+        self._move_history()
         nodes: dict[str, NodeState] = {}
         for node in run.graph.nodes.values():
             if node.name in run.ephemeral:
@@ -131,10 +132,35 @@ class Checkpointer:
             {f.key: f.sink.last_token for f in run.flows if f.sink is not None and f.sink.last_token is not None},
             self._env.plan(),
             self._env.quarantine.cut(),
+            {f.key: f.history.files for f in run.flows if f.history is not None},
         )
         run.epoch += 1
         crash("frozen")
         return manifest, [f for f in run.flows if f.done and not f.finished]
+
+    def _move_history(self) -> None:
+        settings = self._env.settings
+        for flow in self._run.flows:
+            if flow.history is None:
+                continue
+            operator: Any = self._run.graph.nodes[flow.output].operator
+            if flow.closed is not None:
+                about, chunks = flow.closed
+                flow.closed = None
+                flow.history.list_file(about, lambda o=operator, c=chunks: o.drop_chunks(c))  # type: ignore[misc]
+            if settings.history_retention_ms is not None:
+                flow.history.expire(int(self._env.clock.now() - settings.history_retention_ms))
+            flow.closing = operator.closed_chunks(settings.retain_rows)
+
+    def _write_history(self, epoch: int) -> None:
+        for flow in list(self._run.flows):
+            chunks, flow.closing = flow.closing, []
+            if flow.history is None or not chunks:
+                continue
+            try:
+                flow.closed = (flow.history.write(chunks, epoch, self._env.clock.now()), chunks)
+            except OSError as e:
+                _log.warning("history of view '%s' stays in memory: %s", flow.name, e.strerror)
 
     def _freeze_node(self, name: str, state: State, epoch: int) -> None:
         frozen = state.freeze(epoch)
@@ -229,6 +255,9 @@ class Checkpointer:
                 kept = store.prune()
                 self._env.quarantine.prune(m.quarantine for m in kept)
                 oldest = kept[-1] if kept else manifest
+                for flow in list(self._run.flows):
+                    if flow.history is not None:
+                        flow.history.prune(f["file"] for m in kept for f in m.history.get(flow.key, ()))
             except (DerasError, OSError) as e:
                 _log.warning("old checkpoints could not be removed: %s", e)
         crash("pruned")
@@ -241,6 +270,9 @@ class Checkpointer:
                 except DerasError as e:
                     _log.warning("table '%s' could not be told of the checkpoint: %s", s.table, e.message)
         crash("acked")
+        if store is not None:
+            self._write_history(manifest.epoch)
+        crash("history")
 
     def _finish(self, done: list[Attached]) -> None:
         for flow in done:

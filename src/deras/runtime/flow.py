@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from deras.core.errors import DerasError
     from deras.core.schema import Schema
     from deras.engine.dataflow import Dataflow
+    from deras.engine.operators.materialize import ClosedChunk
     from deras.runtime.sources import SourceNode
+    from deras.views.history import History
 
 
 class Attached:
@@ -44,6 +46,11 @@ class Attached:
         self.nodes: list[int] = []
         self.output = -1
         self.sink: SinkTarget | None = None
+        self.history: History | None = None
+        self.closing: list[ClosedChunk] = []
+        """Old rows that the writing thread puts into a history file."""
+        self.closed: tuple[dict[str, Any], list[ClosedChunk]] | None = None
+        """A history file that is written, and whose rows leave memory with the next checkpoint."""
         self.done = False
         """Everything went through; a sink may still have to commit."""
 
@@ -84,6 +91,7 @@ class Attached:
     def begin_run(self) -> None:
         """Forget what belonged to the run before."""
         self.sources, self.nodes, self.output, self.sink, self.done = [], [], -1, None, False
+        self.history, self.closing, self.closed = None, [], None
 
     def limit(self, rows: int) -> int:
         """How many of these rows still count (LIMIT)."""

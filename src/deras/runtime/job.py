@@ -104,6 +104,7 @@ class Job:
                 quarantine,
                 self.metrics,
                 self._log,
+                home / "history" if home is not None else None,
                 lambda: self.plan(),
             )
             manifest = self._load()
@@ -246,14 +247,10 @@ class Job:
             flow.sink.close()
 
     def _publish(self, flow: Attached) -> None:
-        def take() -> Any:
-            node = self._run.graph.nodes.get(flow.output)
-            if node is None:
-                raise ExternalError(f"view '{flow.name}' is restarting", hint="Ask again in a moment.")
-            return node.operator.snapshot()  # type: ignore[attr-defined]
-
         d = flow.dataflow
-        self.views.add(View(flow.name, d.target.schema, take, d.target.comment, d.append_only))
+        self.views.add(
+            View(flow.name, d.target.schema, lambda: self._run.snapshot(flow), d.target.comment, d.append_only)
+        )
 
     def detach(self, id_: int) -> None:
         """Take a dataflow away, between two steps; its state goes with the next checkpoint.

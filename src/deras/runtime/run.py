@@ -6,7 +6,7 @@ import logging
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from deras.core.errors import DerasError, PlanError, RowError
+from deras.core.errors import DerasError, ExternalError, PlanError, RowError
 from deras.core.time import MAX_WATERMARK, MIN_WATERMARK, Tick
 from deras.engine.graph import Graph
 from deras.engine.operator import Feed, Operator
@@ -17,6 +17,7 @@ from deras.runtime.sources import Batch, SourceNode
 from deras.runtime.stepper import Stepper, Stopped
 from deras.runtime.targets import Changes, SinkTarget
 from deras.runtime.view_tap import ViewTap, as_delta
+from deras.views.history import History, folder_name
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -48,6 +49,7 @@ class Environment:
         quarantine: the rejected rows.
         metrics: the numbers.
         log: opens the intake log when a source needs it.
+        history: where files of views' old rows lie, or None.
         plan: gives what the session wants to find in the manifest.
     """
 
@@ -58,6 +60,7 @@ class Environment:
     quarantine: Quarantine
     metrics: Metrics
     log: Callable[[], IntakeLog]
+    history: Path | None = None
     plan: Callable[[], dict[str, Any]] = dict
 
 
@@ -202,9 +205,26 @@ class Run:
             if not hasattr(self.graph.nodes[flow.output].operator, "snapshot"):
                 self._materialize(flow)
             self.views[flow.name] = flow
+            self._open_history(flow)
         flow.notes.extend(added.notes)
         self.flows.append(flow)
         self._reshaped()
+
+    def _open_history(self, flow: Attached) -> None:
+        operator = self.graph.nodes[flow.output].operator
+        if self.env.history is None or not operator.append_only or not hasattr(operator, "closed_chunks"):
+            return
+        flow.history = History(self.env.history / folder_name(flow.name))
+        flow.history.restore(self.manifest.history.get(flow.key, []) if self.manifest is not None else [])
+        flow.history.prune([])
+
+    def snapshot(self, flow: Attached) -> Any:
+        """The rows of a view now, history included."""
+        node = self.graph.nodes.get(flow.output)
+        if node is None:
+            raise ExternalError(f"view '{flow.name}' is restarting", hint="Ask again in a moment.")
+        take = node.operator.snapshot  # type: ignore[attr-defined]
+        return take() if flow.history is None else flow.history.snapshot(take)
 
     def _materialize(self, flow: Attached) -> None:
         from deras.engine.operators.materialize import Materialize
@@ -226,8 +246,8 @@ class Run:
             name = f"query{flow.id}:{name}"
         known = self.manifest is not None and name in self.manifest.nodes
         first = None
-        if not known and getattr(upstream.operator, "snapshot", None) is not None:
-            first = as_delta(upstream.operator.snapshot(), upstream.operator.schema)  # type: ignore[attr-defined]
+        if not known:
+            first = as_delta(self.snapshot(view), upstream.operator.schema)
         append = upstream.operator.append_only
 
         def make() -> Operator:

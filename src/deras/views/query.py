@@ -104,7 +104,7 @@ class AdHoc:
         try:
             statements = cursor.extract_statements(sql)
         except duckdb.Error as e:
-            raise _error(e, sql) from None
+            raise _error(e) from None
         if len(statements) != 1:
             raise QueryError("one SELECT is expected", text=sql, hint="Send one statement at a time.")
         if statements[0].type not in (duckdb.StatementType.SELECT, duckdb.StatementType.EXPLAIN):
@@ -149,7 +149,7 @@ class AdHoc:
             hint = "Ask for fewer rows, or allow more time."
             raise QueryCancelledError(why[0] if why else "the query was cancelled", hint=hint) from None
         except duckdb.Error as e:
-            raise _error(e, sql, self._views) from None
+            raise _error(e, self._views) from None
         finally:
             done.set()
             if watcher is not None:
@@ -167,7 +167,7 @@ _KIND = re.compile(r"^[A-Z][A-Za-z ]*Error: ")
 _ABSENT = re.compile(r"Table with name (\S+) does not exist")
 
 
-def _error(e: duckdb.Error, sql: str, views: Views | None = None) -> QueryError:
+def _error(e: duckdb.Error, views: Views | None = None) -> QueryError:
     text = str(e)
     first, _, rest = text.partition("\n")
     message = _KIND.sub("", first).rstrip("!. ")
