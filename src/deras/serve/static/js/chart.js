@@ -127,7 +127,7 @@ export class Chart {
 
   make(lines, data, width, height) {
     const labelled = !this.bars && lines.length > 1 && lines.length <= 5;
-    const end = labelled ? Math.min(page.wall ? 180 : 120, 14 + Math.max(...lines.map((l) => l.label.length)) * (page.wall ? 9.2 : 6.8)) : 12;
+    const end = labelled ? Math.min(page.wall ? 180 : 120, 14 + Math.max(...lines.map((l) => l.label.length)) * (page.wall ? 9.2 : 6.8)) : page.wall ? 24 : 18;
     const font = `${page.wall ? 16 : 12}px ${getComputedStyle(document.body).fontFamily}`;
     const fontColour = () => colour("dim");
     const grid = { stroke: () => colour("grid"), width: 1 };

@@ -52,6 +52,7 @@ export class Header {
     const s = page.status;
     const state = page.lost ? "disconnected" : page.paused ? "paused" : !s ? "connecting" : s.state;
     this.state.dataset.state = state;
+    this.el.classList.toggle("old", !!page.lost);
     setText(this.word, t(state));
     this.state.title = s?.message ?? "";
     const button = page.paused ? "play" : "pause";
