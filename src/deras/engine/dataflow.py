@@ -66,6 +66,7 @@ class Target:
         options: of a sink.
         schema: the rows that arrive; ``schema.key`` is the upsert key.
         upsert_key: positions of the query's own upsert key, or () if only the whole row identifies it.
+        single_row: there is never more than one row (a global aggregate), so each replaces the one before.
         comment: for views.
     """
 
@@ -76,6 +77,12 @@ class Target:
     options: dict[str, str] = field(default_factory=dict)
     upsert_key: tuple[int, ...] = ()
     comment: str = ""
+    single_row: bool = False
+
+    @property
+    def identity(self) -> tuple[int, ...] | None:
+        """What tells rows apart: the upsert key, () for a single row, None if only the whole row does."""
+        return self.upsert_key if self.upsert_key or self.single_row else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,1 +1,39 @@
-"""Deras: session."""
+"""The one door for Python users: :func:`connect`, then ``.sql()``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from deras.core.time import Clock
+
+__all__ = ["connect"]
+
+
+def connect(folder: Path | str | None = None, *, clock: Clock | None = None) -> Any:
+    """Open a session.
+
+    Args:
+        folder: a project's folder, made if need be: what runs in it survives the process. If another process owns it,
+            the session attaches to that one. None: all in memory.
+        clock: the time; for tests.
+
+    Returns:
+        A :class:`deras.session.session.Session`, or a remote one with the same methods.
+
+    Raises:
+        ExternalError: the folder cannot be used.
+    """
+    from deras.core.errors import ProjectBusyError
+    from deras.session.session import Session
+
+    try:
+        return Session(folder, clock=clock)
+    except ProjectBusyError:
+        from deras.session.attach import attach
+
+        if folder is None:
+            raise
+        return attach(folder)
