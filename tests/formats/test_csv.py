@@ -9,13 +9,13 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from formats_kit import block, decode, make, refused
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deras.core import types as t
 from deras.core.errors import OptionError
 from deras.core.schema import Schema
-from formats_kit import block, decode, make, refused
 
 ABC = Schema.of(a=t.BIGINT, b=t.STRING, c=t.DOUBLE)
 

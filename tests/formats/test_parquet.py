@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import datetime as dt
 from decimal import Decimal
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 import pytest
+from formats_kit import make
 
 from deras.core import types as t
 from deras.core.delta import Delta
 from deras.core.errors import CorruptError, ExternalError, RowError
 from deras.core.schema import Schema
-from formats_kit import make
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SCHEMA = Schema.of(
     a=t.BIGINT, b=t.STRING, c=t.timestamp(3), d=t.timestamp_ltz(9), e=t.decimal(20, 2), f=t.BOOLEAN, g=t.BYTES, h=t.DATE,
@@ -68,7 +71,12 @@ def test_casts_are_checked(tmp_path: Path) -> None:
     frame.with_columns(pl.col("t").cast(pl.Datetime("ms"))).write_parquet(path)
     assert read(path, Schema.of(i=t.INT, t=t.timestamp(3))).rows() == [(1, dt.datetime(2024, 1, 1)), (300, None)]
     assert read(path, Schema.of(i=t.DOUBLE, f=t.DOUBLE)).rows() == [(1.0, 1.0), (300.0, 2.5)]
-    for schema in (Schema.of(i=t.TINYINT), Schema.of(f=t.INT), Schema.of(s=t.INT), Schema.of(t=t.timestamp(3).with_nullable(False))):
+    for schema in (
+        Schema.of(i=t.TINYINT),
+        Schema.of(f=t.INT),
+        Schema.of(s=t.INT),
+        Schema.of(t=t.timestamp(3).with_nullable(False)),
+    ):
         with pytest.raises(RowError):
             read(path, schema)
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from formats_kit import decode, make, refused
 from hypothesis import given
 from hypothesis import strategies as st
 
 from deras.core import types as t
 from deras.core.errors import OptionError
 from deras.core.schema import Schema
-from formats_kit import decode, make, refused
 
 
 @given(st.lists(st.binary(max_size=40).map(lambda b: b.replace(b"\n", b"").replace(b"\r", b"")), max_size=20))

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from deras.core.records import PAD, Block, Decoded
-from deras.core.schema import Schema
 from deras.formats import _json_kernel as k
 from deras.formats._common import Bits, writable
-from deras.formats._exact import Style
 from deras.formats._json_exact import parse, where
 from deras.formats._text_decoder import RefusedError, Run, TextDecoder
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from deras.core.schema import Schema
+    from deras.formats._exact import Style
 
 _M = (1 << 64) - 1
 _LEARNED = 256  # unknown keys that a decoder remembers

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,12 +13,16 @@ from deras.core.contracts import Decoder
 from deras.core.delta import Delta
 from deras.core.errors import InternalError
 from deras.core.records import PAD, Block, Decoded, Reason, Rejected
-from deras.core.schema import Schema
 from deras.core.types import Kind, Layout, SqlType
 from deras.formats import _json_kernel as k
 from deras.formats._common import Bits, Nulls, Refusals, metadata_column, physical
 from deras.formats._exact import Nested, Style, build
 from deras.formats._text_kernel import power_table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from deras.core.schema import Schema
 
 _ODD = 4096  # records for the exact path in one call of the kernel
 
@@ -134,10 +137,10 @@ class Run:
         self.start, self.end, self.spans = start, end, spans
         n = len(d.wanted)
         capacity = k.count_lines(data, start, end) if spans is None else len(spans)
-        self.words = words = np.empty((d.n_words, capacity), np.int64)
-        self.wide = wide = np.empty((d.n_wide, capacity, 2), np.uint64)
-        self.valid = valid = np.empty((n, capacity), np.uint8)
-        self.nulls = nulls = np.zeros(n, np.int64)
+        self.words = np.empty((d.n_words, capacity), np.int64)
+        self.wide = np.empty((d.n_wide, capacity, 2), np.uint64)
+        self.valid = np.empty((n, capacity), np.uint8)
+        self.nulls = np.zeros(n, np.int64)
         side = np.empty(d.side_room, np.uint8)
         odd = np.empty((min(capacity, _ODD), 3), np.int64)
         state[k.AT], state[k.ROW], state[k.END], state[k.ODD] = start, 0, end, 0

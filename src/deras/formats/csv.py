@@ -6,7 +6,6 @@ is NULL (Flink fails on it). Wrong values are refused as in :mod:`deras.formats.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -16,15 +15,16 @@ from deras.core.contracts import Decoder, Encoder
 from deras.core.contracts import Format as FormatContract
 from deras.core.errors import OptionError
 from deras.core.options import Option
-from deras.core.records import Block, Decoded
 from deras.core.types import Kind, Layout, SqlType
 from deras.formats import _csv_kernel as ck
-from deras.formats import _json_kernel as k
 from deras.formats._common import Bits, writable
 from deras.formats._exact import Style
 from deras.formats._text_decoder import RefusedError, Run, TextDecoder
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from deras.core.records import Block, Decoded
     from deras.core.schema import Schema
 
 _BOM = b"\xef\xbb\xbf"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import polars as pl
@@ -18,6 +16,9 @@ from deras.core.options import Option
 from deras.core.types import Kind, SqlType, arrow_type, polars_type
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
     from deras.core.schema import Schema
 
 
@@ -137,7 +138,7 @@ class Writer:
 
     def write(self, delta: Delta) -> None:
         """Add rows."""
-        arrays = [c.to_arrow().cast(f.type) for c, f in zip(delta.columns, self._schema, strict=True)]
+        arrays = [_cast(c.to_arrow(), f.type) for c, f in zip(delta.columns, self._schema, strict=True)]
         self._waiting.append(pa.Table.from_arrays(arrays, schema=self._schema))
         self._rows += len(delta)
         if self._rows >= self._GROUP:
@@ -165,6 +166,15 @@ class Writer:
                 writer.close()
             except OSError as e:
                 raise ExternalError(f"cannot write {self._path}: {e.strerror or e}") from None
+
+
+def _cast(array: Any, t: Any) -> Any:
+    if not pa.types.is_map(t):
+        return array.cast(t)
+    entry = pa.struct([("key", t.key_type), ("value", t.item_type)])
+    lists = array.cast(pa.list_(entry))
+    mask = array.is_null() if array.null_count else None
+    return pa.MapArray.from_arrays(lists.offsets, lists.values.field(0), lists.values.field(1), mask=mask)
 
 
 def _plain(t: Any) -> Any:

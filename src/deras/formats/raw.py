@@ -5,7 +5,6 @@ In files a record is a line; its line feed (and a carriage return before it) is 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
@@ -13,13 +12,15 @@ import numpy as np
 from deras.core.column import Column, Views
 from deras.core.contracts import Decoder, Encoder
 from deras.core.contracts import Format as FormatContract
-from deras.core.errors import OptionError
 from deras.core.delta import Delta
+from deras.core.errors import OptionError
 from deras.core.options import Option
 from deras.core.records import Block, Decoded
 from deras.formats._common import Refusals, metadata_column
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from deras.core.schema import Schema
 
 
@@ -29,7 +30,9 @@ class Format(FormatContract):
     name = "raw"
     options: ClassVar[Sequence[Option]] = (
         Option("charset", "enum", "The encoding of text.", "UTF-8", choices=("UTF-8",)),
-        Option("endianness", "enum", "Accepted for Flink's sake.", "big-endian", choices=("big-endian", "little-endian")),
+        Option(
+            "endianness", "enum", "Accepted for Flink's sake.", "big-endian", choices=("big-endian", "little-endian")
+        ),
     )
 
     @staticmethod
