@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from deras.core.errors import BindError, DerasError, PlanError, SqlError
+from deras.core.errors import BindError, PlanError, SqlError
 from deras.core.schema import Field, Schema
 from deras.core.types import STRING
 from deras.engine.dataflow import Dataflow, Target
@@ -17,7 +17,7 @@ from deras.sql.bind.query import QueryBinder
 from deras.sql.catalog import MaterializedView
 from deras.sql.lower import Lowering
 from deras.sql.plan import nodes as p
-from deras.sql.plan.properties import append_only, reads_time, upsert_key
+from deras.sql.plan.properties import append_only, reads_time, single_row, upsert_key
 from deras.sql.plan.text import digest, normal, tree
 from deras.sql.planned import Planned
 from deras.sql.rules import optimise
@@ -138,9 +138,7 @@ class Planner:
         return self._dataflow(rel, target, f"{table.name}-{digest(normal(rel))}", x, text, context, None)
 
     def _check_sink(self, rel: p.Rel, target: Target, x: ast.Insert, context: BindContext) -> None:
-        from deras.core import registry
-        from deras.core.contracts import Sink, TableContext
-        from deras.core.options import Options
+        from deras.sql.bind.tables import sink_accepts
         from deras.sql.lower import blame
 
         if not target.connector:
@@ -149,20 +147,11 @@ class Planner:
                 span=x.table.span,
                 hint="Add WITH ('connector' = '…') to CREATE TABLE.",
             )
-        connector = registry.connector(target.connector)()
-        given = TableContext(
-            target.name, target.schema, Options(_defaults(connector, target.options), target.options), None, self.folder
-        )
-        accepts = getattr(connector, "accepts", None)
-        if accepts is None:
-            try:
-                made = connector.sink(given)
-                accepts = made.accepts if isinstance(made, Sink) else "all"
-            except PlanError as e:
-                e.span = e.span or x.table.span
-                raise
-            except (DerasError, KeyError, AttributeError, TypeError, OSError):
-                return  # the runtime opens it with all that it needs, and says what is wrong
+        try:
+            accepts = sink_accepts(target.name, target.schema, target.options, self.folder)
+        except SqlError as e:
+            e.span = e.span or x.table.span
+            raise
         if append_only(rel) or accepts == "all":
             return
         if accepts == "upsert":
@@ -242,6 +231,7 @@ class Planner:
         lowering = Lowering(owner, self.settings.zone)
         output = lowering.lower(rel)
         warnings = [*context.warnings, *state_warnings(rel, self.settings)]
+        target = replace(target, single_row=single_row(rel))
         return Dataflow(
             tuple(lowering.sources),
             tuple(lowering.nodes),
@@ -257,20 +247,10 @@ class Planner:
         )
 
 
-def _defaults(connector: object, texts: dict[str, str]) -> dict[str, object]:
-    from deras.core.errors import OptionError
-    from deras.core.options import read_options
-
-    try:
-        return dict(read_options(connector.options, texts, what="", extra=list(texts)))  # type: ignore[attr-defined]
-    except OptionError:
-        return {}
-
-
 def _sink_key(table: object, schema: Schema) -> tuple[int, ...]:
     from deras.sql.catalog import CatalogTable
 
-    assert isinstance(table, CatalogTable)  # noqa: S101 (INSERT takes nothing else)
+    assert isinstance(table, CatalogTable)
     names = schema.names
     return tuple(names.index(table.schema[k].name) for k in table.schema.key)
 

@@ -102,7 +102,7 @@ def parse_type(text: str) -> SqlType:
     from deras.sql.syntax.parser import parse_expression
 
     e = parse_expression(f"CAST(NULL AS {text})")
-    assert isinstance(e, Cast)  # noqa: S101 (the text that was just built)
+    assert isinstance(e, Cast)
     return sql_type(e.type)
 
 

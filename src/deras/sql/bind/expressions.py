@@ -149,7 +149,7 @@ class ExprBinder:
             case ast.LiteralKind.BOOLEAN:
                 return e.Literal(t.BOOLEAN.with_nullable(False), bool(value), at=at)
             case ast.LiteralKind.INTEGER:
-                assert isinstance(value, int)  # noqa: S101 (the parser's promise)
+                assert isinstance(value, int)
                 type_ = t.INT if value < 1 << 31 else t.BIGINT if value < 1 << 63 else t.decimal(min(38, len(text)), 0)
                 if len(text) > 38:
                     raise BindError("the number has more than 38 digits", span=x.span)
@@ -168,7 +168,7 @@ class ExprBinder:
             case ast.LiteralKind.STRING:
                 return e.Literal(t.char(len(text)).with_nullable(False), text, at=at)
             case ast.LiteralKind.BINARY:
-                assert isinstance(value, bytes)  # noqa: S101 (the parser's promise)
+                assert isinstance(value, bytes)
                 return e.Literal(SqlType(Kind.BINARY, len(value), nullable=False), value, at=at)
             case ast.LiteralKind.DATE:
                 return self._moment(x, t.DATE, parse_date(text), 1)
@@ -371,7 +371,7 @@ class ExprBinder:
                 udf = load(own.identifier, own.name, self.context.folder)
             except Exception as err:
                 raise BindError(f"function '{own.name}': {err}", span=x.span, hint=getattr(err, "hint", "")) from err
-        assert isinstance(udf, UserFunction)  # noqa: S101 (load gives nothing else)
+        assert isinstance(udf, UserFunction)
         args = [self.bind(a) for a in x.args]
         if udf.input_types is not None:
             if len(args) != len(udf.input_types):
@@ -424,7 +424,7 @@ class ExprBinder:
 # Functions of Flink 2.3 that are planned, so that the message can say so.
 NOT_YET = frozenset(
     "JSON_VALUE JSON_QUERY JSON_EXISTS JSON_OBJECT JSON_ARRAY JSON_STRING JSON_OBJECTAGG JSON_ARRAYAGG PARSE_JSON TRY_PARSE_JSON "
-    "STR_TO_MAP PARSE_URL CONVERT_TZ ARRAY_CONTAINS ARRAY_DISTINCT ARRAY_POSITION ARRAY_REMOVE ARRAY_REVERSE ARRAY_SLICE ARRAY_SORT "
+    "STR_TO_MAP PARSE_URL ARRAY_CONTAINS ARRAY_DISTINCT ARRAY_POSITION ARRAY_REMOVE ARRAY_REVERSE ARRAY_SLICE ARRAY_SORT "
     "ARRAY_UNION ARRAY_CONCAT ARRAY_JOIN ARRAY_MAX ARRAY_MIN ARRAY_APPEND ARRAY_PREPEND MAP_KEYS MAP_VALUES MAP_ENTRIES "
     "MAP_FROM_ARRAYS MAP_UNION SPLIT PRINTF ELT TRANSLATE ENCODE DECODE URL_ENCODE URL_DECODE GROUPING GROUPING_ID GROUP_ID "
     "PERCENTILE MATCH_ROWTIME MATCH_PROCTIME ML_PREDICT TYPEOF REGEXP_COUNT REGEXP_INSTR REGEXP_EXTRACT_ALL REGEXP_SUBSTR".split()

@@ -115,7 +115,7 @@ def nested(field_type: object, name: Identifier) -> int:
     """The position of a field of a ROW type; ``BindError`` if there is none."""
     from deras.core.types import SqlType
 
-    assert isinstance(field_type, SqlType)  # noqa: S101 (the signature says object to keep imports light)
+    assert isinstance(field_type, SqlType)
     if field_type.kind is not Kind.ROW:
         raise BindError(f"a {field_type.with_nullable(True)} has no field '{name.name}'", span=name.span)
     if name.name not in field_type.names:

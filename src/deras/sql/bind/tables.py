@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from deras.core import registry
+from deras.core.contracts import TableContext
 from deras.core.errors import BindError, OptionError, PlanError, Span, did_you_mean
 from deras.core.options import Option, read_options
 from deras.core.schema import Field, Schema
@@ -19,6 +20,7 @@ from deras.sql.types import sql_type
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from deras.sql.bind.context import BindContext
 
@@ -282,6 +284,28 @@ def check_options(table: CatalogTable, given: Sequence[ast.Property]) -> None:
         if err.span is None:
             err.span = _place(err.message, given)
         raise
+
+
+def sink_accepts(name: str, schema: Schema, texts: dict[str, str], folder: Path) -> str:
+    """Which changes the table's sink takes: ``append``, ``upsert`` or ``all``.
+
+    Raises:
+        PlanError: the connector cannot be written to.
+        OptionError: a wrong option.
+    """
+    kind = registry.connector(texts["connector"])
+    declared = [*kind.options, *(o for o in COMMON if o.name not in {k.name for k in kind.options})]
+    made = None
+    form = texts.get("format", texts.get("value.format"))
+    extra = ["connector", "format", "value.format"]
+    if form is not None and kind.formats == "required":
+        chosen = registry.format_(form)
+        prefixes = (f"{form}.", f"value.{form}.")
+        own = {k.removeprefix(q): v for q in prefixes for k, v in texts.items() if k.startswith(q)}
+        made = chosen(read_options(chosen.options, own, what=f"format '{form}'"))
+        extra += [k for k in texts if k.startswith(prefixes)]
+    options = read_options(declared, texts, what=f"connector '{kind.name}'", extra=extra)
+    return kind().sink(TableContext(name, schema, options, made, folder)).accepts
 
 
 def _place(message: str, given: Sequence[ast.Property]) -> Span | None:

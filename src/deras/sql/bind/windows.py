@@ -90,14 +90,17 @@ def window(q: QueryBinder, rel: p.Rel, index: int, name: str, size: int, slide: 
         Field("window_end", bound),
         Field("window_time", own.with_nullable(False), time=field.time),
     )
-    taken = {f.name for f in rel.schema}
-    for f in extra:
-        if f.name in taken:
-            raise BindError(
-                f"the table has a column '{f.name}' already, which {name} would add",
-                span=span,
-                hint="Rename it in a subquery.",
-            )
+    # Windows over the result of windows: the names mean the new bounds, the old ones are still there as window_time0 …
+    added = {f.name for f in extra}
+    taken = {f.name for f in rel.schema} | added
+    if added & {f.name for f in rel.schema}:
+        fields = []
+        for f in rel.schema:
+            new, n = f.name, 0
+            while new in (taken if f.name in added else ()):
+                new, n = f"{f.name}{n}", n + 1
+            fields.append(replace(f, name=new))
+        rel = p.Calc(Schema(tuple(fields)), rel, tuple(e.InputRef(f.type, i) for i, f in enumerate(fields)))
     schema = Schema((*rel.schema.fields, *extra))
     time = None if field.time == "proctime" else index
     kind: p.WindowKind = name.lower()  # type: ignore[assignment]

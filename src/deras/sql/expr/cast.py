@@ -98,16 +98,19 @@ def _to_text(c: CallContext, x: pl.Expr, s: SqlType) -> pl.Expr:
     if s.kind is Kind.DATE:
         return x.dt.to_string("%Y-%m-%d")
     if s.kind is Kind.TIME:
-        return x.dt.to_string("%H:%M:%S" + _fraction(s.precision))
+        return _digits(x, "%H:%M:%S", 8, s.precision)
     if s.kind is Kind.TIMESTAMP_LTZ:
         x = x.dt.convert_time_zone(c.zone).dt.replace_time_zone(None)
-    return x.dt.to_string("%Y-%m-%d %H:%M:%S" + _fraction(s.precision))
+    return _digits(x, "%Y-%m-%d %H:%M:%S", 19, s.precision)
 
 
-def _fraction(precision: int) -> str:
-    if precision in (3, 6, 9):
-        return f"%.{precision}f"
-    return "" if precision == 0 else f"%.{precision}f"
+def _digits(x: pl.Expr, form: str, width: int, precision: int) -> pl.Expr:
+    """A moment as text with as many digits of the second as its type has."""
+    if precision == 0:
+        return x.dt.to_string(form)
+    known = next(k for k in (3, 6, 9) if k >= precision)
+    text = x.dt.to_string(f"{form}%.{known}f")
+    return text if known == precision else text.str.slice(0, width + 1 + precision)
 
 
 def _from_text(c: CallContext, x: pl.Expr, s: SqlType, d: SqlType) -> pl.Expr:

@@ -97,7 +97,7 @@ class Evaluation:
         given = []
         for i in self.used:
             c = columns[i]
-            assert c is not None  # noqa: S101 (the caller keeps what is used)
+            assert c is not None
             given.append(frame_series(c).alias(f"c{i}"))
         frame = pl.DataFrame(given)
         told: dict[tuple[int, int], str] = {}
@@ -165,7 +165,7 @@ class RowProgram:
 
     def __init__(
         self,
-        input: Schema,  # noqa: A002
+        input: Schema,
         schema: Schema,
         exprs: Sequence[Expr] | None = None,
         predicate: Expr | None = None,
@@ -259,7 +259,7 @@ class RowProgram:
         return made
 
     def _run_small(self, delta: Delta, tick: Tick) -> tuple[Delta, Sequence[RowErrors]]:
-        assert self._both is not None  # noqa: S101 (asked by the caller)
+        assert self._both is not None
         n = delta.length
         (mask, *series), _, _ = self._both.run(delta.columns, Run(n, tick.now, delta.marks, self._rng))
         keep = mask.fill_null(value=False).to_numpy()

@@ -125,7 +125,7 @@ _ROW = Function("ROW", "expression", (), _row, nullable=False, family="collectio
 
 @scalar("ROW(any...)", kind="macro")
 def row(args: Sequence[Expr], at: Where | None) -> Expr:
-    """A row of the values, its fields named EXPR$0, EXPR$1 …"""
+    """A row of the values, its fields named EXPR$0, EXPR$1 and so on."""
     names = tuple(f"EXPR${i}" for i in range(len(args)))
     type_ = SqlType(Kind.ROW, children=tuple(a.type for a in args), names=names, nullable=False)
     return Call(type_, _ROW, tuple(args), at=at)

@@ -170,7 +170,7 @@ def _numeric(op: str, a: Expr, b: Expr, at: Where | None) -> Expr:
             function = _MULTIPLY_EXACT
         return Call(type_, function, (a, b), at=at)
     common = common_type([a.type, b.type])
-    assert common is not None  # noqa: S101 (both are numbers)
+    assert common is not None
     type_ = common.with_nullable(nullable)
     return Call(type_, _NUMERIC[op], (cast_to(a, common), cast_to(b, common)), at=at)
 

@@ -145,7 +145,7 @@ class Function:
 
 
 _FUNCTIONS: dict[str, Function] = {}
-_FAMILIES = ("operators", "conditional", "times", "collections")
+_FAMILIES = ("operators", "arithmetic", "conditional", "strings", "regex", "hashes", "times", "zones", "collections")
 _loaded = False
 
 
@@ -271,7 +271,7 @@ def _fit(signature: Signature, args: Sequence[Expr]) -> list[Expr] | None:
     fitted: list[Expr] = []
     for a, c in zip(args, classes, strict=True):
         if c == "same":
-            assert common is not None  # noqa: S101 (set above)
+            assert common is not None
             fitted.append(cast_to(a, common))
         elif a.type.kind is Kind.NULL and c != "any":
             fitted.append(cast_to(a, _CASTS.get(c) or _NULLS.get(c) or t.STRING))

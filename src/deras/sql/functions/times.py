@@ -139,7 +139,7 @@ def shift_moment(op: str, a: Expr, b: Expr, at: Where | None) -> Expr | None:
     """Arithmetic with moments and intervals, or None if it is none."""
     x, y = a.type, b.type
     nullable = x.nullable or y.nullable
-    moment = lambda z: z.is_timestamp or z.kind in (Kind.DATE, Kind.TIME)  # noqa: E731
+    moment = lambda z: z.is_timestamp or z.kind in (Kind.DATE, Kind.TIME)
     if op in "+-" and moment(x) and y.is_interval:
         if x.kind is Kind.TIME and y.kind is Kind.INTERVAL_MONTH:
             raise ArgumentError("a TIME has no months")

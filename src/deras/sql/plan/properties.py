@@ -47,6 +47,13 @@ def upsert_key(rel: p.Rel) -> tuple[int, ...]:
             return ()
 
 
+def single_row(rel: p.Rel) -> bool:
+    """Whether there is never more than one row: a global aggregate, however projected or filtered."""
+    while isinstance(rel, (p.Calc, p.Limit)):
+        rel = rel.input
+    return isinstance(rel, p.Aggregate) and not rel.keys
+
+
 def project_key(key: tuple[int, ...], calc: p.Calc) -> tuple[int, ...]:
     """The key's positions behind a projection; () if a part of it is not kept."""
     if calc.exprs is None:

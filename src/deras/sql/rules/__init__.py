@@ -9,6 +9,7 @@ from deras.sql.rules.join_keys import join_keys
 from deras.sql.rules.merge_calcs import merge_calcs
 from deras.sql.rules.prune_columns import prune_columns
 from deras.sql.rules.push_filters import push_filters
+from deras.sql.rules.values_calcs import values_calcs
 from deras.sql.rules.window_aggregates import window_aggregates
 
 if TYPE_CHECKING:
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 
     from deras.sql.plan import nodes as p
 
-RULES: tuple[Callable[[p.Rel], p.Rel], ...] = (merge_calcs, push_filters, join_keys, window_aggregates)
+RULES: tuple[Callable[[p.Rel], p.Rel], ...] = (merge_calcs, values_calcs, push_filters, join_keys, window_aggregates)
 """Local rules: a node over rewritten inputs to a node of the same schema. Run until nothing changes."""
 
 

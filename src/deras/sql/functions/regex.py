@@ -1,0 +1,107 @@
+"""Regular expressions: on Polars' engine where it can, else on Python's, once for each distinct text."""
+
+from __future__ import annotations
+
+import functools
+import re
+
+import numpy as np
+import polars as pl
+
+from deras.sql.functions.registry import CallContext, scalar
+
+_JAVA_ONLY = re.compile(r"\(\?[=!<>]|\\[1-9]|[*+?}]\+")
+
+
+@functools.lru_cache(maxsize=256)
+def compiled(pattern: str) -> re.Pattern[str] | None:
+    """A Java pattern on Python's engine, or None if it is wrong."""
+    try:
+        return re.compile(re.sub(r"\(\?<([A-Za-z])", r"(?P<\1", pattern))
+    except re.error:
+        return None
+
+
+@functools.lru_cache(maxsize=256)
+def simple(pattern: str) -> bool:
+    """Whether Polars' engine takes the pattern, with the same meaning."""
+    if _JAVA_ONLY.search(pattern):
+        return False
+    try:
+        pl.Series([""]).str.contains(pattern)
+    except pl.exceptions.PolarsError:
+        return False
+    return True
+
+
+@scalar("REGEXP(text, text) -> BOOLEAN", "REGEXP_LIKE(text, text) -> BOOLEAN", kind="host")
+def regexp(c: CallContext, x: pl.Series, pattern: pl.Series) -> pl.Series:
+    """Whether a part of the text matches.
+
+    Example:
+        >>> REGEXP('foobar', 'o+b')
+        TRUE
+    """
+    if c.literal[1] and len(x) and pattern[0] is not None and simple(pattern[0]):
+        return x.str.contains(pattern[0])
+    out: list[bool | None] = []
+    for v, p in zip(x, pattern, strict=True):
+        found = None if v is None or p is None else compiled(p)
+        out.append(None if v is None or p is None else False if found is None else found.search(v) is not None)
+    return pl.Series("", out, dtype=pl.Boolean)
+
+
+@scalar("REGEXP_EXTRACT(text, text[, integer]) -> STRING", kind="host", nullable=True)
+def regexp_extract(c: CallContext, x: pl.Series, pattern: pl.Series, *group: pl.Series) -> pl.Series:
+    """The part of the text that matches, or one of its groups; NULL if none does.
+
+    Example:
+        >>> REGEXP_EXTRACT('foothebar', 'foo(.*?)(bar)', 2)
+        bar
+    """
+    constant = c.literal[1] and (not group or c.literal[2])
+    number = 0 if not group else group[0][0] if len(x) else 0
+    if constant and len(x) and pattern[0] is not None and number is not None and simple(pattern[0]):
+        found = compiled(pattern[0])
+        if found is None or not 0 <= number <= found.groups:
+            return pl.Series("", [None] * len(x), dtype=pl.String)
+        return x.str.extract(pattern[0], number)
+    numbers = group[0].to_list() if group else [0] * len(x)
+    out: list[str | None] = []
+    for v, p, g in zip(x, pattern, numbers, strict=True):
+        made = None if v is None or p is None or g is None else compiled(p)
+        m = made.search(v) if made is not None else None
+        out.append(m[g] if m is not None and 0 <= g <= m.re.groups else None)
+    return pl.Series("", out, dtype=pl.String)
+
+
+@scalar("REGEXP_REPLACE(text, text, text) -> STRING", kind="host")
+def regexp_replace(c: CallContext, x: pl.Series, pattern: pl.Series, new: pl.Series) -> object:
+    """The text with all matches replaced; ``$1`` is the first group.
+
+    Example:
+        >>> REGEXP_REPLACE('foobar', 'oo|ar', '')
+        fb
+    """
+    out: list[str | None] = []
+    failed = np.zeros(len(x), np.bool_)
+    if (
+        all(c.literal[1:])
+        and len(x)
+        and None not in (pattern[0], new[0])
+        and simple(pattern[0])
+        and "$" not in new[0]
+        and "\\" not in new[0]
+    ):
+        return x.str.replace_all(pattern[0], new[0])
+    for i, (v, p, r) in enumerate(zip(x, pattern, new, strict=True)):
+        if v is None or p is None or r is None:
+            out.append(None)
+            continue
+        made = compiled(p)
+        if made is None:
+            failed[i] = True
+            out.append(None)
+            continue
+        out.append(made.sub(re.sub(r"\$(\d)", r"\\g<\1>", r), v))
+    return pl.Series("", out, dtype=pl.String), failed if failed.any() else None

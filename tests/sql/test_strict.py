@@ -1,0 +1,36 @@
+"""What is ours is found, and nothing of Flink's."""
+
+from __future__ import annotations
+
+from deras.sql.strict import check
+
+OURS = """
+CREATE TABLE r (v DOUBLE) WITH ('connector' = 'http', 'format' = 'json');
+CREATE TABLE f (v DOUBLE) WITH ('connector' = 'filesystem', 'path' = 'x', 'format' = 'csv', 'scan.replay.speed' = '60', 'csv.header' = 'true');
+SET 'deras.on-error' = 'fail';
+CREATE MATERIALIZED VIEW m AS SELECT * FROM TABLE(DETECT_ANOMALIES(DATA => TABLE r, TIMECOL => DESCRIPTOR(t), VALUECOL => DESCRIPTOR(v)));
+"""
+THEIRS = """
+SET 'table.local-time-zone' = 'UTC';
+CREATE TABLE k (a INT, ts TIMESTAMP(3), WATERMARK FOR ts AS ts) WITH ('connector' = 'kafka', 'topic' = 'a', 'format' = 'json', 'json.ignore-parse-errors' = 'true');
+CREATE TABLE f (a INT) PARTITIONED BY (a) WITH ('connector' = 'filesystem', 'path' = 'x', 'format' = 'csv', 'csv.field-delimiter' = ';');
+INSERT INTO f SELECT a FROM TABLE(TUMBLE(TABLE k, DESCRIPTOR(ts), INTERVAL '1' MINUTE)) GROUP BY a, window_start, window_end;
+"""
+
+
+def test_ours_is_found() -> None:
+    found = check(OURS)
+    assert [f.what for f in found] == [
+        "connector 'http'",
+        "option 'scan.replay.speed' of connector 'filesystem'",
+        "option 'csv.header' of format 'csv'",
+        "setting 'deras.on-error'",
+        "CREATE MATERIALIZED VIEW",
+        "DETECT_ANOMALIES",
+    ]
+    assert all(f.instead.endswith(".") for f in found)
+    assert (found[0].line, found[0].column) == (2, 47)
+
+
+def test_flinks_is_not() -> None:
+    assert check(THEIRS) == []
