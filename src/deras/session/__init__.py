@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -30,10 +31,14 @@ def connect(folder: Path | str | None = None, *, clock: Clock | None = None) -> 
     from deras.session.session import Session
 
     try:
-        return Session(folder, clock=clock)
+        session = Session(folder, clock=clock)
     except ProjectBusyError:
-        from deras.session.attach import attach
+        from deras.runtime.project import owner
+        from deras.session.remote import attach
 
-        if folder is None:
+        found = None if folder is None else owner(folder)
+        if folder is None or found is None or found.pid == os.getpid():
             raise
         return attach(folder)
+    session.listen()
+    return session

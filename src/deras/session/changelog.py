@@ -112,7 +112,7 @@ class Fold:
         self._frames.append(frame.with_columns(pl.Series("w", delta.weight_array())))
 
     def frame(self) -> pl.DataFrame:
-        """The rows that are left, in the order of their last change, columns named as in SQL (repeated names numbered)."""
+        """The rows that are left, in the order of their last change; columns as in SQL (repeated names numbered)."""
         import polars as pl
 
         from deras.core.delta import Delta

@@ -13,7 +13,7 @@ from deras.session.changelog import Change, Fold, changes, python_rows, unique_n
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
 
-    import pandas as pd
+    import pandas as pd  # type: ignore[import-untyped,unused-ignore]
     import polars as pl
     import pyarrow as pa
 
@@ -99,8 +99,8 @@ class Stream:
 class Result:
     """An answer of SQL.
 
-    ``changes()`` gives row kinds and values as they come; ``pl()``, ``arrow()``, ``df()`` and ``rows()`` the final table
-    (they wait until a bounded query ends). A result can be read once as changes; the final table can be asked for
+    ``changes()`` gives row kinds and values as they come; ``pl()``, ``arrow()``, ``df()`` and ``rows()`` the final
+    table (they wait until a bounded query ends). A result can be read once as changes; the final table can be asked for
     again.
 
     Args:
@@ -137,6 +137,16 @@ class Result:
         self._stream = stream
         self._final = final
         self._folded: pl.DataFrame | None = None
+
+    @property
+    def final(self) -> bool:
+        """Whether only final rows are given (batch mode)."""
+        return self._final
+
+    @property
+    def table(self) -> pa.Table | None:
+        """The Arrow table of an answer that is complete, where it came as one."""
+        return self._table
 
     @property
     def streaming(self) -> bool:

@@ -13,6 +13,7 @@ from deras.core.types import BIGINT, STRING
 from deras.runtime.job import Job
 from deras.runtime.project import Project
 from deras.session.result import Result, Stream, done
+from deras.session.scripts import script_text
 from deras.sql.catalog import Catalog, CatalogFunction, CatalogTable, CatalogView
 from deras.sql.functions.udf import UserFunction, udf
 from deras.sql.planner import Planner
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from deras.engine.dataflow import Dataflow
     from deras.runtime.flow import Attached
     from deras.runtime.targets import Changes
+    from deras.session.attach import Door
     from deras.sql.planned import Planned
 
 
@@ -60,7 +62,6 @@ class Session:
         self._lock = threading.RLock()
         self._statements: list[dict[str, str]] = []
         """What made the running dataflows and the catalog, in order: for the manifest."""
-        self._replaying = False
         try:
             self.job = Job(clock=clock, project=self.project, base=self.base)
         except BaseException:
@@ -74,8 +75,17 @@ class Session:
         self._closed = False
         saved = self.job.saved_plan
         self._saved: list[dict[str, str]] = list(saved.get("statements", ())) if saved else []
+        self._saved_settings: dict[str, str] = dict(saved.get("settings", {})) if saved else {}
+        self._owner = self
+        self._door: Door | None = None
+        self._asking: threading.Event | None = None
+        self.on_stop: Callable[[], None] | None = None
+        """Called when an attached process asks the owner to end."""
         if restore:
             self.resume()
+
+    attached = False
+    """Whether another process owns the project."""
 
     # ---- life
 
@@ -91,29 +101,68 @@ class Session:
 
     def resume(self, origins: Sequence[str] = ("script", "session")) -> list[str]:
         """Run again what the checkpoint's plan holds and is not there yet; gives sentences about what could not be."""
-        notes = []
+        notes: list[str] = []
         known = {s["sql"] for s in self._statements}
         again = [s for s in self._saved if s["sql"] not in known and s.get("origin", "session") in origins]
-        self._replaying = True
+        for key, value in self._saved_settings.items():
+            if key not in self.settings.texts:
+                with contextlib.suppress(DerasError):
+                    self.settings.set(key, value)
+        self.job.configure(self.settings.texts)
+        waiting: list[tuple[Planned, str]] = []
+        for s in again:
+            try:
+                for statement in parse_script(s["sql"]):
+                    self._statement(statement, s["sql"], s.get("origin", "session"), waiting)
+            except DerasError as e:
+                notes.append(_not_resumed(s["sql"], e))
         try:
-            for s in again:
+            self._begin(list(waiting))  # together, so that they share their tables as before
+        except DerasError:
+            for one in waiting:
                 try:
-                    self._run_script(s["sql"], origin=s.get("origin", "session"))
+                    self._again(one)
                 except DerasError as e:
-                    first = s["sql"].strip().splitlines()[0][:80]
-                    notes.append(f"could not resume '{first}': {e.message}")
-        finally:
-            self._replaying = False
-            self._saved = []
+                    notes.append(_not_resumed(one[1], e))
+        self._saved = []
         self.job.notes.extend(notes)
         return notes
 
+    def _again(self, one: tuple[Planned, str]) -> None:
+        planned, source = one
+        planned.apply()
+        self._statements.append({"sql": source, "origin": "session"})
+        self._begin([one])
+
+    def listen(self) -> None:
+        """Let other processes attach to this project; twice is fine. Nothing happens without a folder."""
+        from deras.session.attach import Door
+
+        if self.project is not None and self._door is None:
+            door = Door(self, lambda: None if self.on_stop is None else self.on_stop())
+            door.open(self.project)
+            self._door = door
+
+    def guest(self) -> Session:
+        """A session of an attached process: same job and catalog, own settings. Its ``close`` does nothing."""
+        other = object.__new__(Session)
+        other.__dict__.update(self.__dict__)
+        other.settings = self.settings.copy()
+        other.planner = Planner(self.catalog, other.settings, self.base)
+        other._door = None
+        other._asking = None
+        return other
+
     def close(self, *, drain: bool = True) -> None:
         """End: read no more, make a last checkpoint, free everything. Twice is fine."""
+        if self._owner is not self:
+            return
         with self._lock:
             if self._closed:
                 return
             self._closed = True
+        if self._door is not None:
+            self._door.close()
         try:
             self.job.stop(drain=drain)
             self.ask.close()
@@ -129,7 +178,7 @@ class Session:
 
     def __del__(self) -> None:
         # A forgotten session must not keep threads and locks; there is nobody to tell of an error.
-        if not getattr(self, "_closed", True):
+        if getattr(self, "_owner", None) is self and not self._closed:
             with contextlib.suppress(Exception):
                 self.close(drain=False)
 
@@ -147,15 +196,11 @@ class Session:
         Raises:
             SqlError: wrong SQL, with the place. Statements before it are in effect.
         """
-        with self._lock:
-            if self._closed:
-                raise PlanError("the session is closed", hint="deras.connect() opens another one.")
-            return self._run_script(text, origin=origin)
+        return self._run_script(text, origin=origin)
 
     def run(self, script: Path | str) -> Result:
-        """Run a script file, after all of it was found right: nothing happens if one statement is wrong."""
-        path = Path(script)
-        text = read_script(path)
+        """Run a script (its path or text) after all of it was found right: one wrong statement, and nothing happens."""
+        text = script_text(script)
         self.check(text)
         return self.sql(text, origin="script")
 
@@ -199,9 +244,7 @@ class Session:
             planner = Planner(copy.deepcopy(self.catalog), self.settings.copy(), self.base)
         found = []
         for statement in parse_script(text):
-            if isinstance(
-                statement, (ast.QueryStatement, ast.Insert, ast.StatementSet, ast.CreateMaterializedView)
-            ):
+            if isinstance(statement, (ast.QueryStatement, ast.Insert, ast.StatementSet, ast.CreateMaterializedView)):
                 found.append(planner.explain(statement, text))
             if not isinstance(statement, ast.QueryStatement):
                 planned = planner.plan(statement, text)
@@ -212,7 +255,9 @@ class Session:
 
     def table(self, name: str) -> Result:
         """All rows of a table or view: ``SELECT * FROM name``."""
-        return self.sql("SELECT * FROM " + ".".join(f"`{p.replace('`', '``')}`" for p in name.split(".")))
+        from deras.session.remote import quoted
+
+        return self.sql("TABLE " + quoted(name))
 
     def register(self, function: Callable[..., Any] | UserFunction, name: str | None = None) -> UserFunction:
         """Make a Python function known to SQL under its name (or another one)."""
@@ -223,13 +268,32 @@ class Session:
             self.catalog.add_function(CatalogFunction(made.name, udf=made, temporary=True), replace=True)
         return made
 
-    def execute(self, statement: ast.Statement, text: str, origin: str = "session") -> Result:
-        """Run one parsed statement; ``text`` is the script of its spans."""
+    # ---- about it
+
+    def names(self) -> dict[str, Any]:
+        """Tables and views with their columns, and functions: for completion."""
+        from deras.sql.functions.aggregates import NAMES
+        from deras.sql.functions.registry import functions
+
         with self._lock:
-            waiting: list[tuple[Planned, str]] = []
-            result = self._statement(statement, text, origin, waiting)
-            self._begin(waiting)
-            return result
+            tables = {r.name: r.schema.names for r in self.catalog.relations()}
+            own = [f.name for f in self.catalog.functions()]
+        tables |= {n: v.schema.names for n, v in self.job.views.items() if v.system}
+        return {"tables": tables, "functions": sorted({*functions(), *NAMES, *own})}
+
+    def status(self) -> dict[str, Any]:
+        """Everything about the running job, as JSON."""
+        return self.job.status()
+
+    def checkpoint(self) -> int:
+        """Make a checkpoint now; gives its epoch."""
+        return self.job.checkpoint()
+
+    def cancel(self) -> None:
+        """Stop the question to views that another thread waits for; harmless if there is none."""
+        asking = self._asking
+        if asking is not None:
+            asking.set()
 
     # ---- statements
 
@@ -237,12 +301,35 @@ class Session:
         waiting: list[tuple[Planned, str]] = []
         result = done()
         statements = parse_script(text)
-        try:
-            for statement in statements:
-                result = self._statement(statement, text, origin, waiting)
-        finally:
+        if not statements:
+            raise PlanError("there is no statement in the text", hint="Write one, for example SHOW TABLES.")
+        with self._lock:
+            if self._closed:
+                raise PlanError("the session is closed", hint="deras.connect() opens another one.")
+        for statement in statements:
+            if isinstance(statement, ast.QueryStatement) and self._reads_only_views(statement):
+                with self._lock:
+                    self._begin(waiting)
+                result = self._ask(text[statement.span.start : statement.span.end])
+                continue
+            with self._lock:
+                try:
+                    result = self._statement(statement, text, origin, waiting)
+                except BaseException:
+                    self._begin(waiting)
+                    raise
+        with self._lock:
             self._begin(waiting)
         return result
+
+    def _ask(self, source: str) -> Result:
+        """Ask views, without the lock: others go on meanwhile."""
+        self._asking = cancel = threading.Event()
+        try:
+            table = self.ask.query(_double_quoted(source), timeout=None, cancel=cancel)
+        finally:
+            self._asking = None
+        return Result(_schema_of(table), table=table)
 
     def _statement(
         self, statement: ast.Statement, text: str, origin: str, waiting: list[tuple[Planned, str]]
@@ -250,7 +337,7 @@ class Session:
         source = text[statement.span.start : statement.span.end]
         if isinstance(statement, ast.QueryStatement):
             self._begin(waiting)
-            return self._query(statement, text, source)
+            return self._query(statement, text)
         planned = self.planner.plan(statement, text)
         match planned.kind:
             case "rows":
@@ -258,7 +345,8 @@ class Session:
                 return Result(planned.schema, rows=planned.rows, warnings=planned.warnings)
             case "set":
                 planned.apply()
-                self.job.configure(self.settings.texts)
+                if planned.name in self.settings.texts:
+                    self.job.configure({planned.name: self.settings.texts[planned.name]})
                 return done(planned.message or "OK", planned.warnings)
             case "session":
                 self._begin(waiting)
@@ -270,7 +358,8 @@ class Session:
                 name = planned.name or planned.action
                 return done(planned.message or f"{planned.action} {name} is running", planned.warnings)
             case _:
-                self._begin(waiting)
+                if planned.action.startswith("drop"):
+                    self._begin(waiting)
                 if planned.action == "drop materialized view" and planned.view is not None:
                     self._detach_view(planned.view.name)
                 planned.apply()
@@ -293,16 +382,13 @@ class Session:
             for planned, source in made:
                 if planned.view is not None:
                     self.catalog.remove((planned.view.name,))
-                self._statements = [s for s in self._statements if s["sql"] != source]
+                self._statements[:] = [s for s in self._statements if s["sql"] != source]
             raise
         self.job.start()
 
     # ---- queries
 
-    def _query(self, statement: ast.QueryStatement, text: str, source: str) -> Result:
-        if self._reads_only_views(statement):
-            table = self.ask.query(_double_quoted(source))
-            return Result(_schema_of(table), table=table)
+    def _query(self, statement: ast.QueryStatement, text: str) -> Result:
         planned = self.planner.plan(statement, text)
         (flow,) = planned.dataflows
         target = flow.target
@@ -310,13 +396,14 @@ class Session:
 
         def take(c: Changes) -> None:
             stream.put(c.delta, ended=c.ended, error=c.error)
-
-        attached: Attached = self.job.attach(flow, take)
+            if c.ended and not self._closed:
+                stop()
 
         def stop() -> None:
-            # From whatever thread the reader or the garbage collector is on: never wait for the job there.
-            threading.Thread(target=self._detach, args=(attached.id,), daemon=True).start()
+            # From whatever thread the job, the reader or the garbage collector is on: never wait for the job there.
+            threading.Thread(target=self._detach, args=(flow,), name="deras-detach", daemon=True).start()
 
+        attached: Attached = self.job.attach(flow, take)
         stream.on_close = stop
         self.job.start()
         bounded = flow.limit is not None or self._bounded(attached)
@@ -329,13 +416,15 @@ class Session:
             warnings=planned.warnings,
         )
 
-    def _detach(self, id_: int) -> None:
-        with contextlib.suppress(DerasError):
-            self.job.detach(id_)
+    def _detach(self, flow: Dataflow) -> None:
+        for attached in self.job.flows:
+            if attached.dataflow is flow:
+                with contextlib.suppress(DerasError):
+                    self.job.detach(attached.id)
 
     @staticmethod
     def _bounded(attached: Attached) -> bool:
-        return all(s.source is None or s.source.bounded for s in attached.sources)
+        return all(s.source.bounded for s in attached.sources)
 
     def _reads_only_views(self, statement: ast.QueryStatement) -> bool:
         """Whether a query asks materialized views (or system views) only: then it is answered from their rows now."""
@@ -388,7 +477,7 @@ class Session:
             made = getattr(statement, "name", None)
             return type(statement).__name__.startswith("Create") and getattr(made, "names", ("",))[-1] == name
 
-        self._statements = [s for s in self._statements if not makes(s["sql"])]
+        self._statements[:] = [s for s in self._statements if not makes(s["sql"])]
 
     def _plan_for_manifest(self) -> dict[str, Any]:
         return {"version": 1, "statements": list(self._statements), "settings": dict(self.settings.texts)}
@@ -405,6 +494,10 @@ def _schema_of(table: Any) -> Schema:
     return Schema(tuple(Field(n, from_polars(s.dtype)) for n, s in zip(table.column_names, series, strict=True)))
 
 
+def _not_resumed(sql: str, e: DerasError) -> str:
+    return f"could not resume '{sql.strip().splitlines()[0][:80]}': {e.message}"
+
+
 def _double_quoted(sql: str) -> str:
     """The same text with backtick names in double quotes, as the engine for questions to views wants them."""
     from deras.sql.syntax.lexer import tokenize
@@ -417,20 +510,3 @@ def _double_quoted(sql: str) -> str:
             found += [sql[at : token.start], f'"{name}"']
             at = token.end
     return "".join(found) + sql[at:]
-
-
-def read_script(path: Path) -> str:
-    """The text of a script file; ``ConfigError`` in a sentence if it cannot be read."""
-    from deras.core.errors import ConfigError
-
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise ConfigError(f"there is no file '{path}'") from None
-    except IsADirectoryError:
-        raise ConfigError(f"'{path}' is a folder", hint="Give the path of a .sql file.") from None
-    except UnicodeDecodeError as e:
-        raise ConfigError(f"'{path}' is not UTF-8 text (byte {e.start})", hint="Save it as UTF-8.") from None
-    except OSError as e:
-        raise ConfigError(f"cannot read '{path}': {e.strerror}") from None
-    return text
