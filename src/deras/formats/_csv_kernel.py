@@ -1,5 +1,7 @@
 """The CSV decode kernel: records to columns in one pass; odd records are left to the exact path."""
 
+# Tuples and generators cost time or do not compile in kernels.
+# ruff: noqa: SIM109, SIM110, PLR1714
 # mypy: disable-error-code="no-untyped-def,assignment"
 
 from __future__ import annotations
@@ -120,7 +122,10 @@ def _well_formed(data, i, end):
 def _equal(data, i, n, text):
     if n != len(text):
         return False
-    return all(data[i + j] == text[j] for j in range(n))
+    for j in range(n):
+        if data[i + j] != text[j]:
+            return False
+    return True
 
 
 @kernel(
@@ -217,7 +222,7 @@ def decode(data, state, params, marks, null, has_null, number, words, wide, vali
                         valid[j, :] = 1
                     nulls[j] += 1
                     valid[j, row] = 0
-                    if text or kind in (BINARY, RAW, WIDE_DECIMAL):
+                    if text or (kind == BINARY or kind == RAW or kind == WIDE_DECIMAL):
                         wide[slot, row, 0] = 0
                         wide[slot, row, 1] = 0
                     else:
@@ -225,7 +230,7 @@ def decode(data, state, params, marks, null, has_null, number, words, wide, vali
                 else:
                     if nulls[j] != 0:
                         valid[j, row] = 1
-                    if text or kind in (BINARY, RAW):
+                    if text or (kind == BINARY or kind == RAW):
                         if not _well_formed(data, a, b):
                             ok = False
                             break
@@ -238,7 +243,7 @@ def decode(data, state, params, marks, null, has_null, number, words, wide, vali
                             k = a
                             while k < b:
                                 c = np.int64(data[k])
-                                if c in (escape, quote):
+                                if c == escape or c == quote:
                                     k += 1
                                 side[at] = data[k]
                                 at += 1
@@ -253,7 +258,7 @@ def decode(data, state, params, marks, null, has_null, number, words, wide, vali
                         days = read_date(data, a)
                         ok = n == 10 and days > -1_000_000_000
                         words[slot, row] = days
-                    elif kind in (TIME, TIMESTAMP):
+                    elif kind == TIME or kind == TIMESTAMP:
                         days = read_date(data, a) if kind == TIMESTAMP else 0
                         at = a + 11 if kind == TIMESTAMP else a
                         clock = read_clock(data, at)
@@ -281,7 +286,7 @@ def decode(data, state, params, marks, null, has_null, number, words, wide, vali
                         if kind == INTEGER:
                             ok = ok and whole and x <= U(params[f, B]) + U(negative)
                             words[slot, row] = -np.int64(x) if negative else np.int64(x)
-                        elif kind in (DECIMAL, WIDE_DECIMAL):
+                        elif kind == DECIMAL or kind == WIDE_DECIMAL:
                             y = to_scaled(x, exponent, params[f, A] if kind == DECIMAL else 18, params[f, B])
                             ok = ok and y >= 0
                             y = -y if negative else y
@@ -290,7 +295,7 @@ def decode(data, state, params, marks, null, has_null, number, words, wide, vali
                             else:
                                 wide[slot, row, 0] = U(y)
                                 wide[slot, row, 1] = U(y >> 63)
-                        elif kind in (DOUBLE, FLOAT):
+                        elif kind == DOUBLE or kind == FLOAT:
                             v = to_double(x, exponent, powers)
                             ok = ok and v == v
                             if kind == FLOAT:

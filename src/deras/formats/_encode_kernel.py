@@ -1,5 +1,7 @@
 """The kernel that writes columns as text, for JSON lines and CSV."""
 
+# Tuples and generators cost time or do not compile in kernels.
+# ruff: noqa: SIM109, SIM110, PLR1714
 # mypy: disable-error-code="no-untyped-def,assignment"
 
 from __future__ import annotations
@@ -200,7 +202,7 @@ def _csv_text(out, at, address, n, style, null):
         needs |= first == 35 or first == 32 or load8_at(address + n - 1) == 32
     for k in range(n):
         c = np.int64(load8_at(address + k))
-        needs |= c == style[BETWEEN] or c in (quote, escape) or c == 10 or c == 13
+        needs |= c == style[BETWEEN] or (c == quote or c == escape) or c == 10 or c == 13
     needs &= quote >= 0
     if needs:
         out[at] = quote

@@ -8,6 +8,8 @@ not understand (or what is wrong) it leaves to the exact path, record by record:
 The arrays are explained at :class:`deras.formats._json_decoder.JsonDecoder`, which owns them.
 """
 
+# Tuples and generators cost time or do not compile in kernels.
+# ruff: noqa: SIM109, SIM110, PLR1714
 # mypy: disable-error-code="no-untyped-def,assignment"
 
 from __future__ import annotations
@@ -505,7 +507,7 @@ def decode(
                         if stamp[f] != stamped:
                             stamp[f] = stamped
                             found += 1
-                        if kind in (TEXT, BINARY):
+                        if kind == TEXT or kind == BINARY:
                             first = i + 1
                             if c == 34:
                                 i, escaped = _string(data, first, end)
@@ -538,7 +540,13 @@ def decode(
                             else:
                                 ok = False
                                 break
-                        elif kind in (INTEGER, DOUBLE, FLOAT, DECIMAL, WIDE_DECIMAL):
+                        elif (
+                            kind == INTEGER
+                            or kind == DOUBLE
+                            or kind == FLOAT
+                            or kind == DECIMAL
+                            or kind == WIDE_DECIMAL
+                        ):
                             quoted = c == 34
                             i, negative, x, exponent, whole = read_number(data, i + quoted)
                             if i < 0:
@@ -674,7 +682,7 @@ def decode(
                     valid[j, row] = 0
                     slot = params[f, SLOT]
                     kind = params[f, KIND]
-                    if kind in (TEXT, BINARY, RAW, WIDE_DECIMAL):
+                    if kind == TEXT or kind == BINARY or kind == RAW or kind == WIDE_DECIMAL:
                         wide[slot, row, 0] = 0
                         wide[slot, row, 1] = 0
                     else:

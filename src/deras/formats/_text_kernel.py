@@ -3,6 +3,8 @@
 All functions take a byte array with ``PAD`` readable bytes after ``end`` and never loop past ``end``.
 """
 
+# Tuples and generators cost time or do not compile in kernels.
+# ruff: noqa: SIM109, SIM110, PLR1714
 # mypy: disable-error-code="no-untyped-def,assignment"
 
 from __future__ import annotations
