@@ -431,6 +431,22 @@ def test_queries_leave_no_trace_in_checkpoints(tmp_path: Path) -> None:
         assert set(last.flows) == {"view:counts"}
 
 
+def test_a_quiet_job_writes_nothing(tmp_path: Path) -> None:
+    with Job(tmp_path / "project", settings=replace(QUIET, checkpoint_interval_ms=10)) as job:
+        flow = job.attach(counts(pushed()))
+        job.start()
+        feed(some(0, 10), flow)
+        before = -1
+        while (epoch := job._run.epoch) != before or job._checkpointer.needed():
+            before = epoch
+            threading.Event().wait(0.05)
+        threading.Event().wait(0.1)
+        assert job._run.epoch == epoch
+        job.plan = lambda: {"script": ["something new"]}
+        while job._run.epoch == epoch:
+            threading.Event().wait(0.005)
+
+
 @pytest.mark.parametrize("act", [None, "history", "states", "manifest"])
 def test_history_takes_old_rows_and_loses_none(tmp_path: Path, act: str | None) -> None:
     """Rows go from memory to Parquet; whenever the crash comes, each is in exactly one of the two."""

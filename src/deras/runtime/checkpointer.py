@@ -60,6 +60,13 @@ class Checkpointer:
         """Whether one is under way."""
         return self._one.locked()
 
+    def needed(self) -> bool:
+        """Whether anything has happened since the last one."""
+        last, run = self.last, self._run
+        if last is None or self.failures or last.steps != run.graph.steps or any(self._tokens.values()):
+            return True
+        return last.plan != self._env.plan() or set(last.flows) != {f.key for f in run.flows if f.durable}
+
     def adopt(self, flow: Attached) -> None:
         """The flow's sink has committed its tokens of the checkpoint that the run began with."""
         self._orphans.pop(flow.key, None)

@@ -515,6 +515,8 @@ class Job:
         if not due and not (ended and now - self._last_checkpoint >= wait):
             return
         self._last_checkpoint = now
+        if not ended and not self._checkpointer.needed():
+            return
         self._checkpointing = threading.Thread(target=self._make_one, name="deras-checkpoint", daemon=True)
         self._checkpointing.start()
 
