@@ -1,8 +1,9 @@
-"""What ``run`` and ``demo`` share: a project that runs in the foreground, served over HTTP, until it ends or is told to."""
+"""What ``run`` and ``demo`` share: a project that runs in the foreground, served, until it ends or is told to."""
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import signal
 import sys
 import threading
@@ -35,13 +36,13 @@ def signals() -> Iterator[threading.Event]:
     asked = threading.Event()
     kept: dict[int, Any] = {}
 
-    def ask(number: int, _: FrameType | None) -> None:
+    def ask(_number: int, _: FrameType | None) -> None:
         asked.set()
         for n, before in kept.items():
             signal.signal(n, before)
 
-    for n in (signal.SIGINT, signal.SIGTERM):
-        kept[n] = signal.signal(n, ask)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        kept[number] = signal.signal(number, ask)
     try:
         yield asked
     finally:
@@ -68,7 +69,7 @@ def serve(session: Session, arguments: argparse.Namespace, name: str, folder: Pa
     trouble: ExternalError | None = None
     for port in ports:
         holder: list[Server] = []
-        platform = SessionPlatform(session, name, lambda held=holder: held[0].url if held else "")
+        platform = SessionPlatform(session, name, functools.partial(_url, holder))
         token = os.environ.get("DERAS_TOKEN") or None
         server = Server(platform, Dashboards(folder), host=arguments.host, port=port, token=token)
         holder.append(server)
@@ -80,6 +81,10 @@ def serve(session: Session, arguments: argparse.Namespace, name: str, folder: Pa
                 raise
             trouble = e
     raise trouble or ExternalError("no port is free")
+
+
+def _url(holder: list[Server]) -> str:
+    return holder[0].url if holder else ""
 
 
 def wait(session: Session, asked: threading.Event) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import threading
 from typing import TYPE_CHECKING
 
 from deras.cli import host
@@ -11,6 +11,7 @@ from deras.session.session import Session
 
 if TYPE_CHECKING:
     import argparse
+    from pathlib import Path
 
     from deras.core.errors import DerasError
     from deras.serve.app import Server
@@ -24,6 +25,7 @@ def run(arguments: argparse.Namespace) -> int:
     with host.signals() as asked:
         session = Session(arguments.project, base=script.absolute().parent, restore=False)
         server: Server | None = None
+        shown: threading.Thread | None = None
         try:
             errors = session.check_all(text)
             if errors:
@@ -42,8 +44,9 @@ def run(arguments: argparse.Namespace) -> int:
                 host.say(f"serving {server.link}")
             _warn(session)
             if result.streaming:
-                _show(result)
-            host.wait(session, asked)
+                shown = _show(result)
+            if host.wait(session, asked) and shown is not None:
+                shown.join()
         except BaseException:
             if server is not None:
                 server.stop()
@@ -84,10 +87,10 @@ def _warn(session: Session) -> None:
             host.say(f"note: {flow.name}: {note}")
 
 
-def _show(result: Result) -> None:
-    import threading
-
-    from deras.cli.sql import print_result
+def _show(result: Result) -> threading.Thread:
+    from deras.cli.sql import Output, print_result
 
     # Rows of a SELECT at the end of a pipeline go to standard output, beside everything else.
-    threading.Thread(target=print_result, args=(result, "table"), name="rows", daemon=True).start()
+    thread = threading.Thread(target=print_result, args=(result, Output("table")), name="rows", daemon=True)
+    thread.start()
+    return thread

@@ -256,6 +256,8 @@ class _Connection:
             "message": result.message,
             "warnings": result.warnings,
             "final": result.final,
+            "append_only": result.append_only,
+            "zone": self.session.zone if self.session is not None else "UTC",
         }
         body = b""
         if result.streaming:

@@ -16,6 +16,7 @@ from deras.core.errors import DerasError, ExternalError, ProjectBusyError
 from deras.runtime.project import owner, socket_path
 from deras.session import wire
 from deras.session.result import Result, Stream
+from deras.sql.settings import local_zone
 
 if TYPE_CHECKING:
     from deras.core.delta import Delta
@@ -94,6 +95,8 @@ class RemoteSession:
         self.folder = folder
         self.pid = pid
         self._address = address
+        self.zone = local_zone()
+        """The session's time zone by name."""
         self._ids = itertools.count(1)
         self._lock = threading.Lock()
         self._now: int | None = None
@@ -144,6 +147,7 @@ class RemoteSession:
     def sql(self, text: str) -> Result:
         """Run a script of statements; gives the result of the last one."""
         head, body = self.ask("sql", text=text)
+        self.zone = str(head["zone"])
         schema = wire.schema_of_json(head["schema"], head["key"] or ())
         stream = rows = table = None
         if "result" in head:
@@ -165,6 +169,7 @@ class RemoteSession:
             bounded=head["bounded"],
             message=head["message"],
             final=head["final"],
+            append_only=head["append_only"],
             warnings=head["warnings"],
         )
 

@@ -112,6 +112,7 @@ class Result:
         bounded: whether the query ends by itself.
         message: a sentence for statements without rows.
         final: give final rows only (batch mode).
+        append_only: rows only come.
     """
 
     def __init__(
@@ -125,6 +126,7 @@ class Result:
         bounded: bool = True,
         message: str = "",
         final: bool = False,
+        append_only: bool = False,
         warnings: Sequence[str] = (),
     ) -> None:
         self.schema = schema
@@ -136,6 +138,7 @@ class Result:
         self._table = table
         self._stream = stream
         self._final = final
+        self.append_only = append_only
         self._folded: pl.DataFrame | None = None
 
     @property
@@ -175,6 +178,10 @@ class Result:
             return
         while (delta := stream.take(timeout)) is not None:
             yield delta
+
+    def take(self, timeout: float | None = None) -> Delta | None:
+        """The next batch of changes; None at the end. ``TimeoutError`` if none came within ``timeout`` seconds."""
+        return None if self._stream is None else self._stream.take(timeout)
 
     def __iter__(self) -> Iterator[Change]:
         return self.changes()
@@ -244,12 +251,7 @@ class Result:
         """The final table as Python tuples."""
         if self._rows is not None:
             return list(self._rows)
-        from deras.core.column import Column
-        from deras.core.delta import Delta
-
-        frame = self.pl(limit=limit, timeout=timeout)
-        columns = [Column.of_series(f.type, s) for f, s in zip(self.schema, frame.get_columns(), strict=True)]
-        return python_rows(Delta(self.schema, columns, length=frame.height))
+        return python_rows(frame_delta(self.schema, self.pl(limit=limit, timeout=timeout)))
 
     def close(self) -> None:
         """Stop the query. Twice is fine."""
@@ -283,6 +285,15 @@ class Result:
             return self.message or "OK"
         what = "streaming" if self.streaming else "complete"
         return f"<Result {what}: " + ", ".join(f"{f.name} {f.type}" for f in self.schema) + ">"
+
+
+def frame_delta(schema: Schema, frame: pl.DataFrame) -> Delta:
+    """A frame of a schema's columns as rows of +1."""
+    from deras.core.column import Column
+    from deras.core.delta import Delta
+
+    columns = [Column.of_series(f.type, s) for f, s in zip(schema, frame.get_columns(), strict=True)]
+    return Delta(schema, columns, length=frame.height)
 
 
 def done(message: str = "OK", warnings: Sequence[str] = ()) -> Result:

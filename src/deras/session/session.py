@@ -270,6 +270,11 @@ class Session:
 
     # ---- about it
 
+    @property
+    def zone(self) -> str:
+        """The session's time zone by name."""
+        return self.settings.zone
+
     def names(self) -> dict[str, Any]:
         """Tables and views with their columns, and functions: for completion."""
         from deras.sql.functions.aggregates import NAMES
@@ -413,6 +418,7 @@ class Session:
             key=target.identity,
             bounded=bounded,
             final=self.settings.batch,
+            append_only=flow.append_only,
             warnings=planned.warnings,
         )
 
