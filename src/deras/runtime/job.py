@@ -22,7 +22,7 @@ from deras.runtime.project import Project
 from deras.runtime.quarantine import Quarantine
 from deras.runtime.run import Environment, Run, make_flow_key
 from deras.runtime.settings import JobSettings, duration_text
-from deras.runtime.status import flow_facts, node_facts, source_facts, why_silent
+from deras.runtime.status import job_status, node_facts, why_silent
 from deras.runtime.stepper import Stopped
 from deras.runtime.targets import Changes, Subscription, as_deras_error
 from deras.views.registry import View, Views
@@ -120,7 +120,7 @@ class Job:
             View(
                 q.NAME,
                 q.SCHEMA,
-                lambda: _QuarantineSnapshot(quarantine, self._run.graph.steps),
+                lambda: q.QuarantineSnapshot(quarantine, self._run.graph.steps),
                 "rows that left the flow, with reason and origin",
                 append_only=True,
                 system=True,
@@ -606,39 +606,10 @@ class Job:
 
     def status(self) -> dict[str, Any]:
         """Everything about the job now, as JSON: state, rates, sources with parts, operators, flows, checkpoints."""
-        run = self._run
-        now = self.clock.monotonic()
-
-        def facts() -> dict[str, Any]:
-            return {
-                "sources": [source_facts(run, s) for s in run.sources.values()],
-                "operators": node_facts(run),
-                "flows": [flow_facts(run, f) for f in self._flows.values()],
-            }
-
-        last = self._checkpointer.last
-        error = self._checkpointer.last_error
-        return {
+        return job_status(self._run, self._checkpointer, self.flows, self._together) | {
             "state": self.state,
             "error": None if self.error is None else self.error.to_json(),
             "notes": list(self.notes),
-            "steps": run.graph.steps,
-            "epoch": run.epoch,
-            "rows_per_second": self.metrics.rate(now),
-            "delay_ms": self.metrics.delays(),
-            "queue": run.stepper.waiting,
-            "quarantine": {
-                "rows": self._env.quarantine.rows,
-                "forgotten": self._env.quarantine.forgotten,
-                "counts": [{"table": t, "reason": r, "rows": n} for (t, r), n in self._env.quarantine.counts.items()],
-            },
-            "checkpoint": {
-                "epoch": None if last is None else last.epoch,
-                "created": None if last is None else last.created,
-                "failures": self._checkpointer.failures,
-                "error": None if error is None else error.to_json(),
-            },
-            **self._together(facts),
         }
 
     def why_silent(self, name: str) -> str:
@@ -665,25 +636,3 @@ class Job:
             for table in self._intake_log.tables():
                 self.metrics.backlog.labels(table).set(self._intake_log.backlog(table))
         return self.metrics.text()
-
-
-class _QuarantineSnapshot:
-    """The quarantine as a view's snapshot."""
-
-    watermark = MIN_WATERMARK
-
-    def __init__(self, quarantine: Quarantine, step: int) -> None:
-        self._quarantine = quarantine
-        self.step = step
-
-    @property
-    def rows(self) -> int:
-        return self._quarantine.rows
-
-    def arrow(self) -> Any:
-        return self._quarantine.arrow()
-
-    def frame(self) -> Any:
-        import polars as pl
-
-        return pl.from_arrow(self.arrow())

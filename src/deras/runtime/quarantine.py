@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from deras.core.schema import Field, Schema
+from deras.core.time import MIN_WATERMARK
 from deras.core.types import BIGINT, BYTES, STRING, timestamp, timestamp_ltz
 from deras.runtime.storage import disk_error, sync_folder
 
@@ -237,3 +238,29 @@ def _text(raw: bytes) -> str | None:
         return bytes(raw).decode("utf-8")
     except UnicodeDecodeError:
         return None
+
+
+class QuarantineSnapshot:
+    """The quarantine as a view's snapshot."""
+
+    watermark = MIN_WATERMARK
+    """Its rows have no common time."""
+
+    def __init__(self, quarantine: Quarantine, step: int) -> None:
+        self._quarantine = quarantine
+        self.step = step
+
+    @property
+    def rows(self) -> int:
+        """Rows kept."""
+        return self._quarantine.rows
+
+    def arrow(self) -> pa.Table:
+        """All rows."""
+        return self._quarantine.arrow()
+
+    def frame(self) -> Any:
+        """All rows as a Polars frame."""
+        import polars as pl
+
+        return pl.from_arrow(self.arrow())

@@ -8,6 +8,9 @@ from deras.core.time import MAX_WATERMARK, MIN_WATERMARK
 from deras.runtime.settings import duration_text
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from deras.runtime.checkpointer import Checkpointer
     from deras.runtime.flow import Attached
     from deras.runtime.run import Run
     from deras.runtime.sources import SourceNode
@@ -109,4 +112,38 @@ def flow_facts(run: Run, flow: Attached) -> dict[str, Any]:
         "updated": flow.changed_at,
         "watermark": _mark(run.watermark(flow)),
         "why_silent": why_silent(run, flow),
+    }
+
+
+def job_status(
+    run: Run, checkpointer: Checkpointer, flows: Sequence[Attached], together: Callable[[Callable[[], Any]], Any]
+) -> dict[str, Any]:
+    """Rates, sources with parts, operators, flows, quarantine, checkpoints."""
+    env, last, error = run.env, checkpointer.last, checkpointer.last_error
+
+    def facts() -> dict[str, Any]:
+        return {
+            "sources": [source_facts(run, s) for s in run.sources.values()],
+            "operators": node_facts(run),
+            "flows": [flow_facts(run, f) for f in flows],
+        }
+
+    return {
+        "steps": run.graph.steps,
+        "epoch": run.epoch,
+        "rows_per_second": env.metrics.rate(env.clock.monotonic()),
+        "delay_ms": env.metrics.delays(),
+        "queue": run.stepper.waiting,
+        "quarantine": {
+            "rows": env.quarantine.rows,
+            "forgotten": env.quarantine.forgotten,
+            "counts": [{"table": t, "reason": r, "rows": n} for (t, r), n in env.quarantine.counts.items()],
+        },
+        "checkpoint": {
+            "epoch": None if last is None else last.epoch,
+            "created": None if last is None else last.created,
+            "failures": checkpointer.failures,
+            "error": None if error is None else error.to_json(),
+        },
+        **together(facts),
     }
