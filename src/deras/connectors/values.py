@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from deras.core.column import Column
 from deras.core.contracts import Connector as BaseConnector
-from deras.core.contracts import Reader, Source, TableContext
+from deras.core.contracts import Reader, Source, SourceDelivery, TableContext
 from deras.core.delta import Delta
 from deras.core.options import Option
 from deras.core.records import Records
 from deras.core.types import Layout, SqlType, polars_type
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from deras.core.records import Offset
     from deras.core.schema import Schema
 
@@ -57,7 +59,7 @@ class _Reader(Reader):
 
 
 class _Source(Source):
-    delivery = "exactly-once"
+    delivery: ClassVar[SourceDelivery] = "exactly-once"
     bounded = True
 
     def __init__(self, table: TableContext) -> None:
@@ -75,7 +77,7 @@ class Connector(BaseConnector):
     """Constant rows."""
 
     name = "values"
-    options = (
+    options: ClassVar[Sequence[Option]] = (
         Option("rows", help="The rows as JSON arrays of physical values.", required=True),
         Option("count", "int", "The number of rows."),
     )

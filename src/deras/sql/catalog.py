@@ -1,6 +1,7 @@
 """The catalog: tables, views, materialized views and functions by name.
 
-It is rebuilt from the texts of its DDL statements in order (:meth:`Catalog.ddl`), so the project's manifest keeps texts, not pickles.
+It is rebuilt from the texts of its DDL statements in order (:meth:`Catalog.ddl`), so the project's manifest keeps
+texts, not pickles.
 Names are case-sensitive, as in Flink. One catalog and database exist (``default_catalog.default_database``); more are
 accepted as names and created by ``CREATE DATABASE``.
 """

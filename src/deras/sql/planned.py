@@ -24,8 +24,10 @@ class Planned:
     """A statement, ready to be carried out. Planning changes nothing: :attr:`apply` does.
 
     Args:
-        kind: ``ddl`` (catalog changes only), ``dataflows`` (INSERT, statement set, SELECT, CREATE MATERIALIZED VIEW: attach them, then
-            apply), ``rows`` (SHOW, DESCRIBE, EXPLAIN: the answer is here), ``set`` (a setting), ``session`` (for the session: SHOW JOBS,
+        kind: ``ddl`` (catalog changes only), ``dataflows`` (INSERT, statement set, SELECT, CREATE MATERIALIZED VIEW:
+            attach them, then
+            apply), ``rows`` (SHOW, DESCRIBE, EXPLAIN: the answer is here), ``set`` (a setting), ``session`` (for the
+            session: SHOW JOBS,
             STOP JOB).
         action: ``create table``, ``drop materialized view``, ``insert``, ``select``, …
         name: the object concerned, or "".

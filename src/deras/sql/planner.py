@@ -250,7 +250,7 @@ class Planner:
 def _sink_key(table: object, schema: Schema) -> tuple[int, ...]:
     from deras.sql.catalog import CatalogTable
 
-    assert isinstance(table, CatalogTable)
+    assert isinstance(table, CatalogTable)  # noqa: S101 (for the type checker)
     names = schema.names
     return tuple(names.index(table.schema[k].name) for k in table.schema.key)
 

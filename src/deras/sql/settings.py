@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 from pathlib import Path
@@ -27,37 +28,116 @@ def _zone(text: str) -> str | None:
 
 
 KNOWN: tuple[Option, ...] = (
-    Option("table.local-time-zone", "string", "The session's time zone, for example 'Asia/Jakarta'.", "default", check=_zone),
-    Option("execution.runtime-mode", "enum", "Streaming, or batch (final rows only).", "streaming", choices=("streaming", "batch")),
-    Option("table.exec.state.ttl", "duration", "Idle state of keys is dropped after this time; 0 keeps it for ever.", 0.0),
-    Option("table.exec.source.idle-timeout", "duration", "A source silent for so long leaves the minimum of watermarks; 0: never.", 0.0),
-    Option("table.exec.sink.not-null-enforcer", "enum", "NULL in a NOT NULL column of a sink: error or drop.", "ERROR", choices=("ERROR", "DROP")),
-    Option("table.exec.sink.type-length-enforcer", "enum", "Too long text in a sink.", "IGNORE", choices=("IGNORE", "TRIM_PAD", "ERROR")),
-    Option("table.exec.sink.upsert-materialize", "enum", "Whether sinks get a materialiser.", "AUTO", choices=("AUTO", "NONE", "FORCE")),
+    Option(
+        "table.local-time-zone",
+        "string",
+        "The session's time zone, for example 'Asia/Jakarta'.",
+        "default",
+        check=_zone,
+    ),
+    Option(
+        "execution.runtime-mode",
+        "enum",
+        "Streaming, or batch (final rows only).",
+        "streaming",
+        choices=("streaming", "batch"),
+    ),
+    Option(
+        "table.exec.state.ttl", "duration", "Idle state of keys is dropped after this time; 0 keeps it for ever.", 0.0
+    ),
+    Option(
+        "table.exec.source.idle-timeout",
+        "duration",
+        "A source silent for so long leaves the minimum of watermarks; 0: never.",
+        0.0,
+    ),
+    Option(
+        "table.exec.sink.not-null-enforcer",
+        "enum",
+        "NULL in a NOT NULL column of a sink: error or drop.",
+        "ERROR",
+        choices=("ERROR", "DROP"),
+    ),
+    Option(
+        "table.exec.sink.type-length-enforcer",
+        "enum",
+        "Too long text in a sink.",
+        "IGNORE",
+        choices=("IGNORE", "TRIM_PAD", "ERROR"),
+    ),
+    Option(
+        "table.exec.sink.upsert-materialize",
+        "enum",
+        "Whether sinks get a materialiser.",
+        "AUTO",
+        choices=("AUTO", "NONE", "FORCE"),
+    ),
     Option("table.dml-sync", "bool", "INSERT waits until its job ends.", False),
     Option("table.exec.resource.default-parallelism", "int", "Lanes of keyed state.", -1),
     Option("parallelism.default", "int", "Lanes of keyed state.", -1),
     Option("pipeline.name", "string", "The job's name."),
-    Option("pipeline.auto-watermark-interval", "duration", "Deras judges lateness per row (0 ms) whatever is set.", 0.0),
+    Option(
+        "pipeline.auto-watermark-interval", "duration", "Deras judges lateness per row (0 ms) whatever is set.", 0.0
+    ),
     Option("pipeline.object-reuse", "bool", "Of no effect.", False),
     Option("execution.checkpointing.interval", "duration", "Time between two checkpoints."),
-    Option("execution.checkpointing.mode", "enum", "Always exactly once.", "EXACTLY_ONCE", choices=("EXACTLY_ONCE", "AT_LEAST_ONCE")),
+    Option(
+        "execution.checkpointing.mode",
+        "enum",
+        "Always exactly once.",
+        "EXACTLY_ONCE",
+        choices=("EXACTLY_ONCE", "AT_LEAST_ONCE"),
+    ),
     Option("deras.checkpoint.interval", "duration", "Time between two checkpoints.", 10_000.0),
-    Option("deras.on-error", "enum", "Rows that fail: into quarantine, or end the job.", None, choices=("quarantine", "fail")),
+    Option(
+        "deras.on-error",
+        "enum",
+        "Rows that fail: into quarantine, or end the job.",
+        None,
+        choices=("quarantine", "fail"),
+    ),
     Option("deras.strict-flink", "bool", "Refuse what is not Flink's.", False),
     Option("deras.step.max-rows", "int", "Most rows in one step.", 65_536),
     Option("deras.step.max-bytes", "memory", "Most input bytes in one step.", 16 << 20),
     Option("deras.workers", "int", "Threads that decode; 0 chooses by the number of cores.", 0),
     Option("deras.views.retain", "int", "Rows of an append-only view that stay in memory.", 1_000_000),
-)  # fmt: skip
+)
 
 # Families of Flink's settings that mean nothing here and harm nobody.
 ACCEPTED = (
-    "sql-client.", "pipeline.", "execution.", "table.exec.mini-batch.", "table.optimizer.", "table.exec.", "table.plan.",
-    "table.generated-code.", "table.catalog", "table.builtin-", "table.display.", "table.sql-dialect", "table.column-expansion-strategy",
-    "table.rtas-ctas.", "taskmanager.", "jobmanager.", "state.", "restart-strategy", "rest.", "cluster.", "metrics.", "python.",
-    "parallelism.", "high-availability", "security.", "yarn.", "kubernetes.", "$internal.", "table.resources.", "web.", "client.", "env.",
-)  # fmt: skip
+    "sql-client.",
+    "pipeline.",
+    "execution.",
+    "table.exec.mini-batch.",
+    "table.optimizer.",
+    "table.exec.",
+    "table.plan.",
+    "table.generated-code.",
+    "table.catalog",
+    "table.builtin-",
+    "table.display.",
+    "table.sql-dialect",
+    "table.column-expansion-strategy",
+    "table.rtas-ctas.",
+    "taskmanager.",
+    "jobmanager.",
+    "state.",
+    "restart-strategy",
+    "rest.",
+    "cluster.",
+    "metrics.",
+    "python.",
+    "parallelism.",
+    "high-availability",
+    "security.",
+    "yarn.",
+    "kubernetes.",
+    "$internal.",
+    "table.resources.",
+    "web.",
+    "client.",
+    "env.",
+)
 _BY_NAME = {o.name: o for o in KNOWN}
 
 
@@ -152,14 +232,10 @@ class Settings:
 def local_zone() -> str:
     """The machine's zone by name, UTC if it has none."""
     candidates = [os.environ.get("TZ", "").lstrip(":")]
-    try:
+    with contextlib.suppress(OSError):
         candidates.append(Path("/etc/timezone").read_text(encoding="utf-8").strip())
-    except OSError:
-        pass
-    try:
+    with contextlib.suppress(OSError):
         candidates.append(str(Path("/etc/localtime").resolve()).partition("zoneinfo/")[2])
-    except OSError:
-        pass
     for name in candidates:
         if name and _zone(name) is None and name != "default":
             return name

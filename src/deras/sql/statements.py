@@ -261,7 +261,7 @@ def _use(planner: Planner, x: ast.Use) -> Planned:
             raise BindError(
                 f"there is no catalog '{names[0]}'", span=x.names[0].span, hint=did_you_mean(names[0], catalog.catalogs)
             )
-        current = (names[0], sorted(catalog.catalogs[names[0]])[0])
+        current = (names[0], min(catalog.catalogs[names[0]]))
     else:
         current = (names[0], names[1]) if len(names) > 1 else (catalog.current[0], names[0])
         catalog.path((*current, "x"), x.names[0].span)
@@ -382,7 +382,9 @@ def _show(planner: Planner, x: ast.Show) -> Planned:
         lists[what] = ("function name", sorted(names))
     if what in lists:
         column, values = lists[what]
-        return Planned("rows", "show", schema=Schema.of(**{column: STRING}), rows=[(v,) for v in _like(values, x.like)])
+        return Planned(
+            "rows", "show", schema=Schema((Field(column, STRING),)), rows=[(v,) for v in _like(values, x.like)]
+        )
     if what == "COLUMNS" and x.name is not None:
         found = catalog.relation(x.name.names, x.name.span)
         rows = describe_rows(found)

@@ -13,11 +13,50 @@ if TYPE_CHECKING:
 
 # Connectors and formats that come with Flink or its well-known extensions.
 FLINK_CONNECTORS = frozenset(
-    "filesystem datagen print blackhole kafka upsert-kafka jdbc faker elasticsearch-7 elasticsearch-6 opensearch hbase-2.2 hbase-1.4 "
-    "kinesis kinesis-legacy firehose dynamodb mongodb pulsar postgres-cdc mysql-cdc oracle-cdc sqlserver-cdc mongodb-cdc python-input-format".split()
+    [
+        "filesystem",
+        "datagen",
+        "print",
+        "blackhole",
+        "kafka",
+        "upsert-kafka",
+        "jdbc",
+        "faker",
+        "elasticsearch-7",
+        "elasticsearch-6",
+        "opensearch",
+        "hbase-2.2",
+        "hbase-1.4",
+        "kinesis",
+        "kinesis-legacy",
+        "firehose",
+        "dynamodb",
+        "mongodb",
+        "pulsar",
+        "postgres-cdc",
+        "mysql-cdc",
+        "oracle-cdc",
+        "sqlserver-cdc",
+        "mongodb-cdc",
+        "python-input-format",
+    ]
 )
 FLINK_FORMATS = frozenset(
-    "json csv raw parquet orc avro avro-confluent protobuf debezium-json debezium-avro-confluent canal-json maxwell-json ogg-json".split()
+    [
+        "json",
+        "csv",
+        "raw",
+        "parquet",
+        "orc",
+        "avro",
+        "avro-confluent",
+        "protobuf",
+        "debezium-json",
+        "debezium-avro-confluent",
+        "canal-json",
+        "maxwell-json",
+        "ogg-json",
+    ]
 )
 # Our options of Flink's connectors and formats, with what to do instead.
 OUR_OPTIONS = {
@@ -28,16 +67,44 @@ OUR_OPTIONS = {
     "csv": {"header": "Skip the header line before the job, or allow it with 'csv.ignore-parse-errors' = 'true'."},
 }
 _FLINK_FILESYSTEM = frozenset(
-    "path source.monitor-interval source.path.regex-pattern source.report-statistics sink.rolling-policy.file-size "
-    "sink.rolling-policy.rollover-interval sink.rolling-policy.check-interval sink.partition-commit.trigger auto-compaction "
-    "sink.partition-commit.delay sink.partition-commit.watermark-time-zone sink.partition-commit.policy.kind "
-    "sink.partition-commit.policy.class sink.partition-commit.success-file.name compaction.file-size sink.parallelism "
-    "partition.default-name partition.time-extractor.kind partition.time-extractor.class "
-    "partition.time-extractor.timestamp-pattern sink.shuffle-by-partition.enable".split()
+    [
+        "path",
+        "source.monitor-interval",
+        "source.path.regex-pattern",
+        "source.report-statistics",
+        "sink.rolling-policy.file-size",
+        "sink.rolling-policy.rollover-interval",
+        "sink.rolling-policy.check-interval",
+        "sink.partition-commit.trigger",
+        "auto-compaction",
+        "sink.partition-commit.delay",
+        "sink.partition-commit.watermark-time-zone",
+        "sink.partition-commit.policy.kind",
+        "sink.partition-commit.policy.class",
+        "sink.partition-commit.success-file.name",
+        "compaction.file-size",
+        "sink.parallelism",
+        "partition.default-name",
+        "partition.time-extractor.kind",
+        "partition.time-extractor.class",
+        "partition.time-extractor.timestamp-pattern",
+        "sink.shuffle-by-partition.enable",
+    ]
 )
 _COMMON = frozenset(
-    "connector format key.format value.format scan.watermark.idle-timeout scan.watermark.alignment.group scan.parallelism "
-    "scan.watermark.alignment.max-drift scan.watermark.alignment.update-interval scan.watermark.emit.strategy sink.parallelism".split()
+    [
+        "connector",
+        "format",
+        "key.format",
+        "value.format",
+        "scan.watermark.idle-timeout",
+        "scan.watermark.alignment.group",
+        "scan.parallelism",
+        "scan.watermark.alignment.max-drift",
+        "scan.watermark.alignment.update-interval",
+        "scan.watermark.emit.strategy",
+        "sink.parallelism",
+    ]
 )
 
 

@@ -1,4 +1,4 @@
-"""The type rules of Flink SQL: types as written, common types, which casts are allowed, results of DECIMAL arithmetic."""
+"""The type rules of Flink SQL: types as written, common types, allowed casts, results of DECIMAL arithmetic."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ def parse_type(text: str) -> SqlType:
     from deras.sql.syntax.parser import parse_expression
 
     e = parse_expression(f"CAST(NULL AS {text})")
-    assert isinstance(e, Cast)
+    assert isinstance(e, Cast)  # noqa: S101 (for the type checker)
     return sql_type(e.type)
 
 

@@ -44,7 +44,7 @@ def bind_insert(q: QueryBinder, x: ast.Insert) -> tuple[p.Rel, CatalogTable]:
     fields = sink_fields(table)
     names = [f.name for f in fields]
     if x.columns:
-        return _some(q, x, rel, table, fields, names), table
+        return _some(x, rel, table, fields, names), table
     if len(rel.schema) != len(fields):
         raise BindError(
             f"the query has {len(rel.schema)} columns, table '{table.name}' takes {len(fields)}",
@@ -55,9 +55,7 @@ def bind_insert(q: QueryBinder, x: ast.Insert) -> tuple[p.Rel, CatalogTable]:
     return _rows(rel, list(range(len(fields))), fields, table, x), table
 
 
-def _some(
-    q: QueryBinder, x: ast.Insert, rel: p.Rel, table: CatalogTable, fields: list[Field], names: list[str]
-) -> p.Rel:
+def _some(x: ast.Insert, rel: p.Rel, table: CatalogTable, fields: list[Field], names: list[str]) -> p.Rel:
     places: list[int] = []
     for path in x.columns:
         if len(path) > 1:

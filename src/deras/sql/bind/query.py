@@ -71,7 +71,8 @@ class QueryBinder:
             raise PlanError(
                 "sort on a non-time-attribute field is not supported",
                 span=first.span,
-                detail="A stream has no end after which its rows could be sorted; only an ascending time attribute can stand first.",
+                detail="A stream has no end after which its rows could be sorted; only an ascending time attribute "
+                "can stand first.",
                 hint="Leave ORDER BY out, make a materialized view and sort when reading it.",
             )
         raise not_yet("ORDER BY a time attribute", first.span)
@@ -245,7 +246,7 @@ class SelectBinder:
                 time, comment = source.time, source.comment
             elif isinstance(bound, e.Context) and bound.kind == "proctime":
                 time = "proctime"
-            fields.append(Field(unique, bound.type, time, comment))  # type: ignore[arg-type]
+            fields.append(Field(unique, bound.type, time, comment))
         exprs = tuple(b for b, _, _ in items)
         schema = Schema(tuple(fields))
         if identity(self.rel, exprs) and schema.fields == self.rel.schema.fields:
@@ -344,9 +345,7 @@ class SelectBinder:
         for g in group.items if group is not None else ():
             if isinstance(g, ast.GroupingElement):
                 raise not_yet(g.kind, g.span)
-            if isinstance(g, ast.GroupingSet):
-                inner = list(g.items)
-            elif isinstance(g, ast.RowValue) and not g.explicit:
+            if isinstance(g, ast.GroupingSet) or (isinstance(g, ast.RowValue) and not g.explicit):
                 inner = list(g.items)
             else:
                 inner = [g]

@@ -80,7 +80,7 @@ def _table(q: QueryBinder, r: ast.TableRef) -> tuple[p.Rel, Scope]:
     name = r.name.names[-1]
     rel = relation_named(q, r.name, options)
     path = q.context.catalog.path(r.name.names, r.name.span) if r.name.names[0] not in q.ctes else ()
-    return _aliased(rel, r.alias, name, path[:-1] + (name,) if path else ())
+    return _aliased(rel, r.alias, name, (*path[:-1], name) if path else ())
 
 
 def relation_named(q: QueryBinder, name: ast.ObjectName, options: dict[str, str]) -> p.Rel:
@@ -96,7 +96,7 @@ def relation_named(q: QueryBinder, name: ast.ObjectName, options: dict[str, str]
                 raise BindError(f"there is no table or view '{name}'", span=name.span, hint=hint)
     found = q.context.catalog.relation(name.names, name.span)
     if isinstance(found, CatalogTable):
-        return scan(q, found, options, name.span)
+        return scan(q, found, options)
     if options:
         raise BindError(f"'{name}' is a view and takes no OPTIONS", span=name.span)
     if isinstance(found, MaterializedView):
@@ -122,7 +122,7 @@ def expand(q: QueryBinder, view: CatalogView, span: Span) -> p.Rel:
     return rel
 
 
-def scan(q: QueryBinder, table: CatalogTable, options: dict[str, str], span: Span) -> p.Rel:
+def scan(q: QueryBinder, table: CatalogTable, options: dict[str, str]) -> p.Rel:
     """A table: its source columns, and a projection for computed ones."""
     fields: list[Field] = []
     place: dict[str, int] = {}
@@ -179,7 +179,7 @@ def _join(q: QueryBinder, r: ast.Join) -> tuple[p.Rel, Scope]:
     duplicates = set(left_scope.qualifiers()) & set(right_scope.qualifiers())
     if duplicates:
         raise BindError(
-            f"table name '{sorted(duplicates)[0]}' stands twice in FROM",
+            f"table name '{min(duplicates)}' stands twice in FROM",
             span=r.right.span,
             hint="Give one of them an alias with AS.",
         )
@@ -310,16 +310,14 @@ def _detect(q: QueryBinder, call: ast.Call) -> p.Rel:
         if not isinstance(bound, e.InputRef):
             raise BindError("PARTITION BY takes columns here", span=k.span, hint="Compute it in a subquery.")
         keys.append(bound.index)
-    options = _detect_options(q, call, args, names)
+    options = _detect_options(q, args, names)
     from deras.engine.operators.detect import output_fields
 
     schema = Schema((*rel.schema.fields, *output_fields()))
     return p.Detect(schema, rel, tuple(keys), time.index, value.index, tuple(options.items()))
 
 
-def _detect_options(
-    q: QueryBinder, call: ast.Call, args: dict[str, ast.Expr], names: tuple[str, ...]
-) -> dict[str, str]:
+def _detect_options(q: QueryBinder, args: dict[str, ast.Expr], names: tuple[str, ...]) -> dict[str, str]:
     from deras.engine.operators.detect import OPTIONS
 
     known = {o.name.upper(): o for o in OPTIONS}

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class ScopeColumn:
-    """A column that can be named: its position in the input, its field, and the tables' aliases that it may be qualified by."""
+    """A column that can be named: its position in the input, its field, and the alias that may qualify it."""
 
     index: int
     field: Field
@@ -115,7 +115,7 @@ def nested(field_type: object, name: Identifier) -> int:
     """The position of a field of a ROW type; ``BindError`` if there is none."""
     from deras.core.types import SqlType
 
-    assert isinstance(field_type, SqlType)
+    assert isinstance(field_type, SqlType)  # noqa: S101 (for the type checker)
     if field_type.kind is not Kind.ROW:
         raise BindError(f"a {field_type.with_nullable(True)} has no field '{name.name}'", span=name.span)
     if name.name not in field_type.names:

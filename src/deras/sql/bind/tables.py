@@ -56,7 +56,7 @@ def create_table(context: BindContext, x: ast.CreateTable) -> CatalogTable:
     fields: list[Field] = [f.without_time() for f in base.schema] if base is not None else []
     keys: list[ast.PhysicalColumn] = []
     for c in columns:
-        name, column, made = _column(context, c, found, fields)
+        name, column, made = _column(c)
         if any(f.name == made.name for f in fields):
             raise BindError(f"column '{made.name}' is declared twice", span=name.span)
         found.append(column)
@@ -64,20 +64,20 @@ def create_table(context: BindContext, x: ast.CreateTable) -> CatalogTable:
         if isinstance(c, ast.PhysicalColumn) and c.primary_key:
             keys.append(c)
     # Computed columns are bound after all others: they may stand before what they read.
-    physical = Schema(tuple(f for f, c in zip(fields, found, strict=True) if c.expr is None))
+    physical = Schema(tuple(f for f, d in zip(fields, found, strict=True) if d.expr is None))
     binder = ExprBinder(context, Scope.of(physical, x.name.names[-1]), clause="a computed column")
-    for i, c in enumerate(found):
-        if c.expr is not None:
-            bound = binder.bind(c.expr)
+    for i, d in enumerate(found):
+        if d.expr is not None:
+            bound = binder.bind(d.expr)
             if bound.type.kind is Kind.NULL:
                 raise BindError(
-                    f"computed column '{c.name}' has no type",
-                    span=c.expr.span,
+                    f"computed column '{d.name}' has no type",
+                    span=d.expr.span,
                     hint="CAST(NULL AS STRING) gives it one.",
                 )
             proctime = isinstance(bound, e.Context) and bound.kind == "proctime"
             fields[i] = replace(fields[i], type=bound.type, time="proctime" if proctime else None)
-            found[i] = replace(c, type=bound.type)
+            found[i] = replace(d, type=bound.type)
     watermark: tuple[str, ast.Expr] | None = None
     if base is not None and base.watermark is not None and _includes(x.like, "WATERMARKS") and not watermarks:
         watermark = base.watermark
@@ -86,7 +86,7 @@ def create_table(context: BindContext, x: ast.CreateTable) -> CatalogTable:
         raise BindError("a table has one WATERMARK", span=watermarks[1].span)
     if watermarks:
         watermark = _watermark(context, watermarks[0], fields, x)
-    key = _key(x, constraints, keys, fields)
+    key = _key(constraints, keys, fields)
     if base is not None and not key and _includes(x.like, "CONSTRAINTS"):
         key = base.schema.key
     fields = [replace(f, type=f.type.with_nullable(False)) if i in key else f for i, f in enumerate(fields)]
@@ -150,9 +150,7 @@ def _like(context: BindContext, like: ast.LikeClause) -> CatalogTable:
     return replace(found, columns=tuple(columns), schema=Schema(fields, key), watermark=watermark)
 
 
-def _column(
-    context: BindContext, c: ast.ColumnDef, found: list[TableColumn], fields: list[Field]
-) -> tuple[ast.Identifier, TableColumn, Field]:
+def _column(c: ast.ColumnDef) -> tuple[ast.Identifier, TableColumn, Field]:
     match c:
         case ast.PhysicalColumn():
             type_ = sql_type(c.type)
@@ -201,7 +199,8 @@ def _watermark(context: BindContext, w: ast.Watermark, fields: list[Field], x: a
         if not type_.is_timestamp:
             hint = "Compute one, for example: ts AS TO_TIMESTAMP_LTZ(millis, 3)."
         raise BindError(
-            f"a rowtime column must be TIMESTAMP(p) or TIMESTAMP_LTZ(p) with p <= 3, '{name.name}' is {type_.with_nullable(True)}",
+            f"a rowtime column must be TIMESTAMP(p) or TIMESTAMP_LTZ(p) with p <= 3, "
+            f"'{name.name}' is {type_.with_nullable(True)}",
             span=name.span,
             hint=hint,
         )
@@ -215,9 +214,7 @@ def _watermark(context: BindContext, w: ast.Watermark, fields: list[Field], x: a
     return name.name, w.expr
 
 
-def _key(
-    x: ast.CreateTable, constraints: list[ast.PrimaryKey], keys: list[ast.PhysicalColumn], fields: list[Field]
-) -> tuple[int, ...]:
+def _key(constraints: list[ast.PrimaryKey], keys: list[ast.PhysicalColumn], fields: list[Field]) -> tuple[int, ...]:
     if len(constraints) + len(keys) > 1:
         span = (constraints[-1] if constraints else keys[-1]).span
         raise BindError("a table has one PRIMARY KEY", span=span)
@@ -244,7 +241,7 @@ def _key(
 def _enforced(span: Span) -> PlanError:
     return PlanError(
         "a PRIMARY KEY cannot be enforced: the rows belong to the outside system",
-        span=span,  # type: ignore[arg-type]
+        span=span,
         hint="Write PRIMARY KEY (…) NOT ENFORCED.",
     )
 

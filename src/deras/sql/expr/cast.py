@@ -180,7 +180,8 @@ def cut(x: pl.Expr, source: int, target: int, unit: int) -> pl.Expr:
     if target >= min(source, unit):
         return x
     step = 10 ** (unit - target)
-    return (x // step) * step
+    found: pl.Expr = (x // step) * step
+    return found
 
 
 # ---------------------------------------------------------------- host
@@ -208,11 +209,11 @@ def host_cast(s: SqlType, d: SqlType) -> Callable[[CallContext, pl.Series], Any]
 
         return read_moments
     if s.kind in (Kind.ARRAY, Kind.MAP, Kind.ROW, Kind.MULTISET):
-        return lambda c, x: _nested(x, s, d)
+        return lambda _, x: _nested(x, d)
     return None
 
 
-def _nested(x: pl.Series, s: SqlType, d: SqlType) -> pl.Series:
+def _nested(x: pl.Series, d: SqlType) -> pl.Series:
     return x.cast(polars_type(d), strict=False)
 
 
@@ -318,16 +319,17 @@ def plain_text(v: Any, t: SqlType, zone: str) -> str:
         case Kind.INTERVAL_DAY:
             ms = round(v.total_seconds() * 1000)
             day, rest = divmod(abs(ms), 86_400_000)
-            return f"{'-' if ms < 0 else '+'}{day} {rest // 3600000:02d}:{rest // 60000 % 60:02d}:{rest // 1000 % 60:02d}.{rest % 1000:03d}"
+            clock = f"{rest // 3600000:02d}:{rest // 60000 % 60:02d}:{rest // 1000 % 60:02d}.{rest % 1000:03d}"
+            return f"{'-' if ms < 0 else '+'}{day} {clock}"
         case Kind.TIMESTAMP | Kind.TIMESTAMP_LTZ:
             if t.kind is Kind.TIMESTAMP_LTZ:
                 from zoneinfo import ZoneInfo
 
                 v = v.astimezone(ZoneInfo(zone)).replace(tzinfo=None)
             text = v.isoformat(sep=" ", timespec="microseconds")
-            return text[: 19 + (t.precision + 1 if t.precision else 0)]
+            return str(text[: 19 + (t.precision + 1 if t.precision else 0)])
         case Kind.DECIMAL:
-            return f"{v:f}"
+            return str(format(v, "f"))
         case Kind.BINARY | Kind.VARBINARY:
             return str(bytes(v).decode(errors="replace"))
         case _:

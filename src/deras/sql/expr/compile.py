@@ -1,10 +1,13 @@
 """Bound expressions to Polars: values, and beside them the rows that fail.
 
-Polars evaluates both sides of everything and fails the frame; SQL does neither. So an expression that can fail gives a value and an
-error code (NULL where all is well), and AND, OR and CASE let through only the codes of what they ask for. Functions that Polars lacks
+Polars evaluates both sides of everything and fails the frame; SQL does neither. So an expression that can fail gives
+a value and an
+error code (NULL where all is well), and AND, OR and CASE let through only the codes of what they ask for. Functions
+that Polars lacks
 run on the host between two stages: their arguments are columns of one stage, their results columns of the next.
 
-In frames a DECIMAL is its scaled integer (Int64 up to 18 digits, else Int128); all other types are as in ``polars_type``.
+In frames a DECIMAL is its scaled integer (Int64 up to 18 digits, else Int128); all other types are as in
+``polars_type``.
 """
 
 from __future__ import annotations
@@ -73,7 +76,7 @@ class HostStep:
 
 @dataclass(slots=True)
 class Compiler:
-    """Compiles expressions over one input; collects host steps by stage, messages by code, and the columns that are read."""
+    """Compiles expressions over one input; collects host steps by stage, messages by code, and the columns read."""
 
     types: Sequence[SqlType]
     zone: str = "UTC"
@@ -186,7 +189,7 @@ class Compiler:
         return self._host(
             e.type,
             [arg],
-            lambda run, s: _checked(host(ctx, *s)),
+            lambda _, s: _checked(host(ctx, *s)),
             message="" if e.safe else f"the value is no {e.type.with_nullable(True)}",
             at=e.at,
         )
@@ -212,7 +215,7 @@ class Compiler:
             message = f"{e.function.name} failed"
             if e.function.rows:
                 return self._host(e.type, args, lambda run, s: _checked(build(ctx, run, *s)), message=message, at=e.at)
-            return self._host(e.type, args, lambda run, s: _checked(build(ctx, *s)), message=message, at=e.at)
+            return self._host(e.type, args, lambda _, s: _checked(build(ctx, *s)), message=message, at=e.at)
         return self._finish(build(ctx, *(a.expr for a in args)), args, ctx)
 
     def _udf(self, e: UdfCall) -> Value:

@@ -1,6 +1,7 @@
 """DECIMAL as scaled integers in Polars: rescale HALF_UP, fit into a precision (else NULL), exact fallbacks on the host.
 
-Up to 18 digits a value is Int64, above that Int128. Nothing here uses Polars' Decimal, which rounds half to even and fails the frame.
+Up to 18 digits a value is Int64, above that Int128. Nothing here uses Polars' Decimal, which rounds half to even and
+fails the frame.
 """
 
 from __future__ import annotations
@@ -96,7 +97,7 @@ def to_scaled(value: Decimal, t: SqlType) -> int | None:
 
 
 def round_quotient(a: int, b: int) -> int:
-    """a / b rounded half away from zero."""
+    """A / b rounded half away from zero."""
     q, r = divmod(abs(a), abs(b))
     if 2 * r >= abs(b):
         q += 1

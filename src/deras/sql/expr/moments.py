@@ -51,7 +51,7 @@ def parse_time(text: str) -> int | None:
 
 
 def parse_timestamp(text: str) -> int | None:
-    """Nanoseconds since 1970 of ``yyyy-mm-dd[ hh:mm[:ss[.fff]]]``, or None. A day past the month's end is its last day."""
+    """Nanoseconds since 1970 of ``yyyy-mm-dd[ hh:mm[:ss[.fff]]]``, or None. A day past its month is the last."""
     text = text.strip()
     day_text, _, time_text = text.partition(" ")
     m = _DATE.fullmatch(day_text)

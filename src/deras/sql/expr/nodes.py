@@ -69,7 +69,7 @@ class InputRef(Expr):
 
 @dataclass(frozen=True, slots=True)
 class Literal(Expr):
-    """A constant in physical form: scaled int for DECIMAL, µs (ns) for TIMESTAMP, days, ns of day, months, ms; None: NULL."""
+    """A constant in physical form: scaled DECIMAL, µs (ns) of TIMESTAMP, days, ns of day, months, ms; None: NULL."""
 
     value: Any
 
@@ -157,7 +157,7 @@ class Logic(Expr):
 
 @dataclass(frozen=True, slots=True)
 class Context(Expr):
-    """A value of the step, not of the row: ``now`` and ``proctime`` (processing time) and ``watermark`` (what the row saw)."""
+    """A value of the step: ``now`` and ``proctime`` (processing time), or ``watermark`` (what the row saw)."""
 
     kind: Word["now", "proctime", "watermark"]
 

@@ -97,7 +97,7 @@ class Evaluation:
         given = []
         for i in self.used:
             c = columns[i]
-            assert c is not None
+            assert c is not None  # noqa: S101 (for the type checker)
             given.append(frame_series(c).alias(f"c{i}"))
         frame = pl.DataFrame(given)
         told: dict[tuple[int, int], str] = {}
@@ -165,7 +165,7 @@ class RowProgram:
 
     def __init__(
         self,
-        input: Schema,
+        input: Schema,  # noqa: A002 (the word of all operators)
         schema: Schema,
         exprs: Sequence[Expr] | None = None,
         predicate: Expr | None = None,
@@ -259,7 +259,7 @@ class RowProgram:
         return made
 
     def _run_small(self, delta: Delta, tick: Tick) -> tuple[Delta, Sequence[RowErrors]]:
-        assert self._both is not None
+        assert self._both is not None  # noqa: S101 (for the type checker)
         n = delta.length
         (mask, *series), _, _ = self._both.run(delta.columns, Run(n, tick.now, delta.marks, self._rng))
         keep = mask.fill_null(value=False).to_numpy()
@@ -273,7 +273,7 @@ class RowProgram:
 
 
 def evaluate(e: Expr, zone: str = "UTC") -> Any:
-    """The value of an expression without columns, in physical form; raises ``ValueError`` with the message where it fails."""
+    """The physical value of an expression without columns; raises ``ValueError`` with the message where it fails."""
     evaluation = Evaluation([], [e], zone)
     (series,), codes, told = evaluation.run([], Run(1, 0, MIN_WATERMARK, np.random.default_rng(0)))
     if codes is not None:

@@ -63,7 +63,7 @@ def _per_value(udf: UserFunction, types: Sequence[SqlType], type_: SqlType, args
     for i, values in enumerate(arguments):
         try:
             out[i] = f(*values)
-        except Exception as e:
+        except Exception as e:  # noqa: BLE001 (a user's function may raise anything)
             messages[i] = _trace(e)
     return _result(udf, type_, out, messages)
 
@@ -135,7 +135,7 @@ def _vectorised(udf: UserFunction, type_: SqlType, args: list[pl.Series], rows: 
         if s.dtype.is_float() and udf.func_type == "pandas":
             s = s.fill_nan(None)
         return s.alias("").cast(polars_type(type_)), None, None
-    except Exception as e:
+    except Exception as e:  # noqa: BLE001 (a user's function may raise anything)
         if rows > 1:  # find the rows that it fails on by halving
             half = rows // 2
             low = _vectorised(udf, type_, [a.slice(0, half) for a in args], half)

@@ -1,5 +1,7 @@
 """Numbers: rounding, powers, logarithms, chance."""
 
+# ruff: noqa: ARG001 -- every implementation takes the same arguments
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any

@@ -1,5 +1,7 @@
 """ARRAY, MAP and ROW: constructors and access."""
 
+# ruff: noqa: ARG001 -- every implementation takes the same arguments
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
@@ -117,7 +119,7 @@ def array(args: Sequence[Expr], at: Where | None) -> Expr:
 
 
 def _row(c: CallContext, *items: pl.Expr) -> pl.Expr:
-    return pl.struct(**{n: _store(i, ty) for n, i, ty in zip(c.type.names, items, c.types, strict=True)})
+    return pl.struct([_store(i, ty).alias(n) for n, i, ty in zip(c.type.names, items, c.types, strict=True)])
 
 
 _ROW = Function("ROW", "expression", (), _row, nullable=False, family="collections")

@@ -1,5 +1,7 @@
 """Hashes and encodings."""
 
+# ruff: noqa: ARG001 -- every implementation takes the same arguments
+
 from __future__ import annotations
 
 import base64
@@ -16,10 +18,13 @@ def _bytes(v: Any) -> bytes:
     return v.encode() if isinstance(v, str) else bytes(v)
 
 
+def _digest(algorithm: str, v: Any) -> str:
+    return hashlib.new(algorithm, _bytes(v), usedforsecurity=False).hexdigest()
+
+
 def _hash(name: str, algorithm: str, example: str) -> None:
     def build(c: CallContext, x: pl.Series) -> pl.Series:
-        make = lambda v: hashlib.new(algorithm, _bytes(v), usedforsecurity=False).hexdigest()
-        return pl.Series("", [None if v is None else make(v) for v in x], dtype=pl.String)
+        return pl.Series("", [None if v is None else _digest(algorithm, v) for v in x], dtype=pl.String)
 
     build.__doc__ = (
         f"The {name} hash in hexadecimal digits.\n\nExample:\n    >>> LEFT({name}('abc'), 8)\n    {example}\n"

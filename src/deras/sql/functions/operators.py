@@ -1,5 +1,7 @@
 """Operators: arithmetic, comparison, concatenation, tests for NULL and truth, patterns."""
 
+# ruff: noqa: ARG001, ARG005 -- every implementation takes the same arguments
+
 from __future__ import annotations
 
 import re
@@ -170,7 +172,7 @@ def _numeric(op: str, a: Expr, b: Expr, at: Where | None) -> Expr:
             function = _MULTIPLY_EXACT
         return Call(type_, function, (a, b), at=at)
     common = common_type([a.type, b.type])
-    assert common is not None
+    assert common is not None  # noqa: S101 (for the type checker)
     type_ = common.with_nullable(nullable)
     return Call(type_, _NUMERIC[op], (cast_to(a, common), cast_to(b, common)), at=at)
 
@@ -201,8 +203,10 @@ def _compare(op: str) -> Any:
         if c.types[0].is_approximate:
             # IEEE: NaN equals nothing; Polars says that it equals itself.
             nan = a.is_nan() | b.is_nan()
-            return _COMPARE[op](a, b) & nan.not_() if op != "<>" else _COMPARE[op](a, b) | nan
-        return _COMPARE[op](a, b)
+            plain: pl.Expr = _COMPARE[op](a, b)
+            return plain & nan.not_() if op != "<>" else plain | nan
+        made: pl.Expr = _COMPARE[op](a, b)
+        return made
 
     return build
 
@@ -285,7 +289,7 @@ def boolean(a: Expr, what: str) -> Expr:
     return a
 
 
-def test(a: Expr, what: str, at: Where | None = None) -> Expr:
+def test(a: Expr, what: str, at: Where | None = None) -> Expr:  # noqa: PT028 (no test)
     """``a IS what`` (``NULL``, ``NOT TRUE`` …)."""
     if what not in _IS:
         raise ArgumentError(f"IS {what} is not supported yet")

@@ -1,10 +1,14 @@
 """SQL functions by name. One decorated ``def`` is one function: its signature, its work, its page and its test.
 
-The docstring's first line says what it does; its ``Example:`` block (``>>> EXPR`` and the result in the next line) is run as a test.
+The docstring's first line says what it does; its ``Example:`` block (``>>> EXPR`` and the result in the next line) is
+run as a test.
 
-A signature is ``NAME(arg, arg[, optional][, repeated...]) -> RESULT`` with these argument classes: ``text bytes integer exact
-number double boolean date time timestamp ltz moment datetime interval array map row any same word``. ``same`` arguments take their
-common type, ``double`` any number, ``word`` a keyword such as ``DAY``. ``RESULT`` is a type, ``same`` or ``arg0``, ``arg1`` …
+A signature is ``NAME(arg, arg[, optional][, repeated...]) -> RESULT`` with these argument classes: ``text bytes
+integer exact
+number double boolean date time timestamp ltz moment datetime interval array map row any same word``. ``same``
+arguments take their
+common type, ``double`` any number, ``word`` a keyword such as ``DAY``. ``RESULT`` is a type, ``same`` or ``arg0``,
+``arg1`` …
 """
 
 from __future__ import annotations
@@ -28,12 +32,25 @@ if TYPE_CHECKING:
 FunctionKind = Literal["expression", "host", "macro"]
 
 _RESULTS = {
-    "STRING": t.STRING, "BYTES": t.BYTES, "BOOLEAN": t.BOOLEAN, "TINYINT": t.TINYINT, "SMALLINT": t.SMALLINT, "INT": t.INT,
-    "BIGINT": t.BIGINT, "FLOAT": t.FLOAT, "DOUBLE": t.DOUBLE, "DATE": t.DATE, "TIME": t.time(0),
-    "TIMESTAMP(3)": t.timestamp(3), "TIMESTAMP_LTZ(3)": t.timestamp_ltz(3), "TIMESTAMP(0)": t.timestamp(0),
-    "TIMESTAMP_LTZ(9)": t.timestamp_ltz(9), "CHAR(36)": t.char(36), "MAP<STRING, STRING>": t.map_of(t.STRING, t.STRING),
+    "STRING": t.STRING,
+    "BYTES": t.BYTES,
+    "BOOLEAN": t.BOOLEAN,
+    "TINYINT": t.TINYINT,
+    "SMALLINT": t.SMALLINT,
+    "INT": t.INT,
+    "BIGINT": t.BIGINT,
+    "FLOAT": t.FLOAT,
+    "DOUBLE": t.DOUBLE,
+    "DATE": t.DATE,
+    "TIME": t.time(0),
+    "TIMESTAMP(3)": t.timestamp(3),
+    "TIMESTAMP_LTZ(3)": t.timestamp_ltz(3),
+    "TIMESTAMP(0)": t.timestamp(0),
+    "TIMESTAMP_LTZ(9)": t.timestamp_ltz(9),
+    "CHAR(36)": t.char(36),
+    "MAP<STRING, STRING>": t.map_of(t.STRING, t.STRING),
     "ARRAY<STRING>": t.array(t.STRING),
-}  # fmt: skip
+}
 
 _CLASSES: dict[str, Callable[[SqlType], bool]] = {
     "text": lambda x: x.is_text,
@@ -53,16 +70,24 @@ _CLASSES: dict[str, Callable[[SqlType], bool]] = {
     "array": lambda x: x.kind is Kind.ARRAY,
     "map": lambda x: x.kind is Kind.MAP,
     "row": lambda x: x.kind is Kind.ROW,
-    "any": lambda x: True,
-    "same": lambda x: True,
+    "any": lambda _: True,
+    "same": lambda _: True,
     "word": lambda x: x.is_text,
 }
 _CASTS = {"text": t.STRING, "bytes": t.BYTES, "double": t.DOUBLE, "boolean": t.BOOLEAN, "date": t.DATE}
 _NULLS = {
-    "text": t.STRING, "bytes": t.BYTES, "integer": t.INT, "exact": t.INT, "number": t.INT, "time": t.time(0),
-    "timestamp": t.timestamp(3), "ltz": t.timestamp_ltz(3), "moment": t.timestamp(3), "datetime": t.timestamp(3),
+    "text": t.STRING,
+    "bytes": t.BYTES,
+    "integer": t.INT,
+    "exact": t.INT,
+    "number": t.INT,
+    "time": t.time(0),
+    "timestamp": t.timestamp(3),
+    "ltz": t.timestamp_ltz(3),
+    "moment": t.timestamp(3),
+    "datetime": t.timestamp(3),
     "interval": t.INTERVAL_DAY,
-}  # fmt: skip
+}
 
 
 @dataclass(slots=True)
@@ -116,7 +141,8 @@ class Function:
     Args:
         name: in upper case.
         signatures: what it takes; the first that fits is taken.
-        build: its work, by ``kind``: ``expression`` (context, Polars expressions) -> expression; ``host`` (context, Polars series) ->
+        build: its work, by ``kind``: ``expression`` (context, Polars expressions) -> expression; ``host`` (context,
+            Polars series) ->
             series, or (series, failed mask); ``macro`` (bound arguments, place) -> bound expression.
         result: type of the result from the arguments, where the signature's is not enough.
         nullable: None: NULL if an argument is; else fixed.
@@ -271,7 +297,7 @@ def _fit(signature: Signature, args: Sequence[Expr]) -> list[Expr] | None:
     fitted: list[Expr] = []
     for a, c in zip(args, classes, strict=True):
         if c == "same":
-            assert common is not None
+            assert common is not None  # noqa: S101 (for the type checker)
             fitted.append(cast_to(a, common))
         elif a.type.kind is Kind.NULL and c != "any":
             fitted.append(cast_to(a, _CASTS.get(c) or _NULLS.get(c) or t.STRING))

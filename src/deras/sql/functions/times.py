@@ -1,5 +1,7 @@
 """Dates and times: the present, parts of a moment, arithmetic with intervals."""
 
+# ruff: noqa: ARG001 -- every implementation takes the same arguments
+
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
@@ -135,16 +137,19 @@ _DIFFERENCE = _make("-", _interval_difference)
 _TIMES = _make("*", _times)
 
 
+def _is_moment(x: SqlType) -> bool:
+    return x.is_timestamp or x.kind in (Kind.DATE, Kind.TIME)
+
+
 def shift_moment(op: str, a: Expr, b: Expr, at: Where | None) -> Expr | None:
     """Arithmetic with moments and intervals, or None if it is none."""
     x, y = a.type, b.type
     nullable = x.nullable or y.nullable
-    moment = lambda z: z.is_timestamp or z.kind in (Kind.DATE, Kind.TIME)
-    if op in "+-" and moment(x) and y.is_interval:
+    if op in "+-" and _is_moment(x) and y.is_interval:
         if x.kind is Kind.TIME and y.kind is Kind.INTERVAL_MONTH:
             raise ArgumentError("a TIME has no months")
         return Call(x.with_nullable(nullable), _SHIFT if op == "+" else _SHIFT_BACK, (a, b), at=at)
-    if op == "+" and x.is_interval and moment(y):
+    if op == "+" and x.is_interval and _is_moment(y):
         return shift_moment("+", b, a, at)
     if op in "+-" and x.is_interval and x.kind is y.kind:
         return Call(x.with_nullable(nullable), _SUM if op == "+" else _DIFFERENCE, (a, b), at=at)
@@ -152,7 +157,7 @@ def shift_moment(op: str, a: Expr, b: Expr, at: Where | None) -> Expr | None:
         return Call(x.with_nullable(nullable), _TIMES, (a, b), at=at)
     if op == "*" and x.is_integer and y.is_interval:
         return Call(y.with_nullable(nullable), _TIMES, (b, a), at=at)
-    if op == "-" and moment(x) and moment(y):
+    if op == "-" and _is_moment(x) and _is_moment(y):
         raise ArgumentError("moments are not subtracted with '-' in Flink SQL", "Use TIMESTAMPDIFF(SECOND, a, b).")
     return None
 
@@ -319,8 +324,8 @@ def cut_to_unit(c: CallContext, x: pl.Expr, unit: str, *, up: bool) -> pl.Expr:
         low = (x.cast(pl.Int64) // ns) * ns
         return pl.when(pl.lit(up) & (low < x.cast(pl.Int64))).then(low + ns).otherwise(low).cast(pl.Time)
     every = {
-        "MILLISECOND": "1ms", "SECOND": "1s", "MINUTE": "1m", "HOUR": "1h", "DAY": "1d", "MONTH": "1mo", "QUARTER": "3mo",
-        "YEAR": "1y", "DECADE": "10y", "CENTURY": "100y", "MILLENNIUM": "1000y",
+        "MILLISECOND": "1ms", "SECOND": "1s", "MINUTE": "1m", "HOUR": "1h", "DAY": "1d", "MONTH": "1mo",
+        "QUARTER": "3mo",         "YEAR": "1y", "DECADE": "10y", "CENTURY": "100y", "MILLENNIUM": "1000y",
     }  # fmt: skip
     if unit == "WEEK":
         low = wall.dt.offset_by("1d").dt.truncate("1w").dt.offset_by("-1d")

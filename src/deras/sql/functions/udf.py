@@ -39,8 +39,8 @@ class UserFunction:
         input_types: types that the arguments are cast to, or None: whatever comes.
         name: the name in SQL.
         deterministic: whether the same arguments always give the same value.
-        func_type: ``general``: called per row with Python values; ``polars``: with Polars series, ``numpy``: with arrays, ``pandas``:
-            with pandas series; each gives back a column of the same length.
+        func_type: ``general``: called per row with Python values; ``polars``: with Polars series, ``numpy``: with
+            arrays, ``pandas``: with pandas series; each gives back a column of the same length.
     """
 
     function: Callable[..., Any]
@@ -93,7 +93,8 @@ def udf(
 
     Args:
         f: the function.
-        input_types: a type or a list of types (texts like ``'BIGINT'``); default: from annotations, else whatever comes.
+        input_types: a type or a list of types (texts like ``'BIGINT'``); default: from annotations, else whatever
+            comes.
         result_type: type of the result; default: from the annotation.
         deterministic: False if the same arguments may give different values. Default True.
         name: name in SQL; default: the function's.

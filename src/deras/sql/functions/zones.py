@@ -1,5 +1,7 @@
 """Moments from and to text and numbers, through patterns and the session's time zone."""
 
+# ruff: noqa: ARG001 -- every implementation takes the same arguments
+
 from __future__ import annotations
 
 import datetime
@@ -23,11 +25,34 @@ if TYPE_CHECKING:
 
 # Java's pattern letters in chrono's; longest first.
 _LETTERS = (
-    ("yyyy", "%Y"), ("uuuu", "%Y"), ("yy", "%y"), ("MMMM", "%B"), ("MMM", "%b"), ("MM", "%m"), ("M", "%-m"), ("dd", "%d"), ("d", "%-d"),
-    ("HH", "%H"), ("H", "%-H"), ("hh", "%I"), ("h", "%-I"), ("mm", "%M"), ("m", "%-M"), ("ss", "%S"), ("s", "%-S"),
-    ("SSSSSSSSS", "%9f"), ("SSSSSS", "%6f"), ("SSS", "%3f"), ("SS", "%2f"), ("S", "%1f"), ("EEEE", "%A"), ("EEE", "%a"), ("E", "%a"),
-    ("DDD", "%j"), ("a", "%p"),
-)  # fmt: skip
+    ("yyyy", "%Y"),
+    ("uuuu", "%Y"),
+    ("yy", "%y"),
+    ("MMMM", "%B"),
+    ("MMM", "%b"),
+    ("MM", "%m"),
+    ("M", "%-m"),
+    ("dd", "%d"),
+    ("d", "%-d"),
+    ("HH", "%H"),
+    ("H", "%-H"),
+    ("hh", "%I"),
+    ("h", "%-I"),
+    ("mm", "%M"),
+    ("m", "%-M"),
+    ("ss", "%S"),
+    ("s", "%-S"),
+    ("SSSSSSSSS", "%9f"),
+    ("SSSSSS", "%6f"),
+    ("SSS", "%3f"),
+    ("SS", "%2f"),
+    ("S", "%1f"),
+    ("EEEE", "%A"),
+    ("EEE", "%a"),
+    ("E", "%a"),
+    ("DDD", "%j"),
+    ("a", "%p"),
+)
 
 
 @functools.lru_cache(maxsize=256)
@@ -127,7 +152,7 @@ def _ltz_type(args: Sequence[Expr]) -> SqlType:
     result=_ltz_type,
 )
 def to_timestamp_ltz(c: CallContext, x: pl.Series, *rest: pl.Series) -> pl.Series:
-    """An instant from a number (0: of seconds, 3: of milliseconds), or from text by a pattern in a zone (UTC by default).
+    """An instant from a number (0: seconds, 3: milliseconds), or from text by a pattern in a zone (UTC by default).
 
     Example:
         >>> TO_TIMESTAMP_LTZ(1000, 3)

@@ -33,7 +33,8 @@ class Rel:
 class Scan(Rel):
     """A table: its physical and metadata columns, and the rowtime column if that is computed.
 
-    ``computed`` is None or the rowtime's expression over the columns before it; ``watermark`` is an expression over ``schema``.
+    ``computed`` is None or the rowtime's expression over the columns before it; ``watermark`` is an expression over
+    ``schema``.
     """
 
     table: CatalogTable
@@ -103,7 +104,7 @@ class Aggregate(Unary):
 
 @dataclass(frozen=True, slots=True)
 class WindowTvf(Unary):
-    """TUMBLE, HOP or CUMULATE: the input's columns and window_start, window_end, window_time. ``time`` None: processing time."""
+    """TUMBLE, HOP or CUMULATE: the input's columns, then start, end and time. ``time`` None: processing time."""
 
     time: int | None
     kind: WindowKind
@@ -115,7 +116,7 @@ class WindowTvf(Unary):
 
 @dataclass(frozen=True, slots=True)
 class WindowAggregate(Unary):
-    """Groups by the window of ``time`` and ``keys``; gives keys, calls, and the window columns named in ``window`` in their order."""
+    """Groups by the window of ``time`` and by ``keys``; gives keys, calls, and the columns named in ``window``."""
 
     time: int | None
     kind: WindowKind

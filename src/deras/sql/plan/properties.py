@@ -18,7 +18,7 @@ def append_only(rel: p.Rel) -> bool:
 
 
 def upsert_key(rel: p.Rel) -> tuple[int, ...]:
-    """Positions of columns of which the latest row replaces the one before; () if only whole rows identify themselves."""
+    """Positions of columns of which the latest row replaces the one before; () if only whole rows tell."""
     match rel:
         case p.Aggregate():
             return tuple(range(len(rel.keys)))

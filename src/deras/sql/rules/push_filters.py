@@ -1,6 +1,7 @@
-"""Filters go towards the sources: below joins, unions, windows and aggregates, as far as they speak of one input's columns.
+"""Filters go towards the sources: below joins, unions, windows and aggregates, if they speak of one input only.
 
-Only conditions that cannot fail and always give the same move: below a join a row is asked that might have found no partner.
+Only conditions that cannot fail and always give the same move: below a join a row is asked that might have found no
+partner.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""GROUP BY window_start, window_end over a window function is a window aggregate: final rows, and state that goes with its window."""
+"""GROUP BY window_start, window_end over a window function: final rows, and state that goes with its window."""
 
 from __future__ import annotations
 
@@ -140,7 +140,8 @@ def _attached(
 ) -> p.Rel:
     """Aggregate windows again by the same windows.
 
-    Every row of the inner result stands at its window's last millisecond, so a tumble as long as the slide finds the window again; the
+    Every row of the inner result stands at its window's last millisecond, so a tumble as long as the slide finds the
+    window again; the
     start is a key that follows from the end.
     """
     window = inner.window if "time" in inner.window else (*inner.window, "time")
