@@ -11,7 +11,7 @@ from deras.sql.bind.context import BindContext
 from deras.sql.bind.expressions import ExprBinder
 from deras.sql.bind.scope import Scope
 from deras.sql.catalog import Catalog
-from deras.sql.expr.nodes import Cast, Literal
+from deras.sql.expr.nodes import Literal
 from deras.sql.expr.program import evaluate
 from deras.sql.functions.registry import cast_to, functions
 from deras.sql.settings import Settings
@@ -25,10 +25,7 @@ def value_text(text: str, zone: str = "UTC") -> str:
     if bound.type.kind is Kind.NULL:
         return "NULL"
     shown = cast_to(bound, STRING) if not bound.type.is_text else bound
-    if isinstance(shown, Cast) or not isinstance(shown, Literal):
-        found = evaluate(shown, zone)
-    else:
-        found = shown.value
+    found = shown.value if isinstance(shown, Literal) else evaluate(shown, zone)
     return "NULL" if found is None else found
 
 

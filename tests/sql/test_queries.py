@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from decimal import Decimal as D
+from decimal import Decimal as D  # noqa: N817 (many literals)
 
 import pytest
 from harness import Session, fold

@@ -24,7 +24,9 @@ def upsert_key(rel: p.Rel) -> tuple[int, ...]:
             return tuple(range(len(rel.keys)))
         case p.WindowAggregate():
             first = len(rel.keys) + len(rel.calls)
-            marks = [first + i for i, w in enumerate(rel.window) if w in ("start", "end", "time")]
+            # Several windows of CUMULATE begin at one moment: there only the end tells them apart.
+            telling = ("end", "time") if rel.kind == "cumulate" else ("start", "end", "time")
+            marks = [first + i for i, w in enumerate(rel.window) if w in telling]
             return (*range(len(rel.keys)), *marks[:2]) if marks else ()
         case p.ViewScan():
             return rel.view.schema.key

@@ -1,0 +1,1 @@
+SELECT window_start, MAX(n) AS most FROM (SELECT auction, window_start, window_end, COUNT(*) AS n FROM HOP(TABLE bid, DESCRIPTOR(dt), INTERVAL '2' SECOND, INTERVAL '10' SECOND) GROUP BY auction, window_start, window_end) GROUP BY window_start, window_end

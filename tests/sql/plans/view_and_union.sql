@@ -1,0 +1,1 @@
+SELECT price FROM cheap UNION ALL SELECT seller FROM auction
