@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import shutil
-import sys
 import tempfile
 import threading
 from pathlib import Path
@@ -22,8 +21,9 @@ from deras.runtime.project import Project
 from deras.runtime.quarantine import Quarantine
 from deras.runtime.run import Environment, Run, make_flow_key
 from deras.runtime.settings import JobSettings, duration_text
-from deras.runtime.status import job_status, node_facts, why_silent
+from deras.runtime.status import fill_metrics, job_status, why_silent
 from deras.runtime.stepper import Stopped
+from deras.runtime.switching import FastSwitching
 from deras.runtime.targets import Changes, Subscription, as_deras_error
 from deras.views.registry import View, Views
 
@@ -36,9 +36,6 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("deras.job")
 JobState = Literal["new", "running", "restarting", "failed", "stopped"]
-_switch_lock = threading.Lock()
-_switch_users = 0
-_switch_before = 0.005
 
 
 class Job:
@@ -81,7 +78,7 @@ class Job:
         self._checkpointing: threading.Thread | None = None
         self._supervisor: threading.Thread | None = None
         self._stop = False
-        self._switched = False
+        self._switching = FastSwitching()
         self.state: JobState = "new"
         self.error: DerasError | None = None
         self.notes: list[str] = []
@@ -116,16 +113,7 @@ class Job:
         self._checkpointer = Checkpointer(self._run)
         self._last_checkpoint = self.clock.monotonic()
         self.views.together = self._together
-        self.views.add(
-            View(
-                q.NAME,
-                q.SCHEMA,
-                lambda: q.QuarantineSnapshot(quarantine, self._run.graph.steps),
-                "rows that left the flow, with reason and origin",
-                append_only=True,
-                system=True,
-            )
-        )
+        self.views.add(q.as_view(quarantine, lambda: self._run.graph.steps))
 
     def _load(self) -> Manifest | None:
         store = self._env.store
@@ -331,7 +319,7 @@ class Job:
             if self.state == "running":
                 return
             self._check_alive()
-            self._switch()
+            self._switching.on()
             self._begin(self._run)
             self.state = "running"
             self._supervisor = threading.Thread(target=self._supervise, name="deras-job", daemon=True)
@@ -417,7 +405,7 @@ class Job:
             shutil.rmtree(self._temporary, ignore_errors=True)
         if self._own_project and self.project is not None:
             self.project.close()
-        self._unswitch()
+        self._switching.off()
 
     def __enter__(self) -> Job:
         return self
@@ -430,26 +418,6 @@ class Job:
             raise self.error
         if self.state == "stopped":
             raise InternalError("the job is stopped")
-
-    def _switch(self) -> None:
-        # Python hands the interpreter over every 5 ms by default: as long as five of our steps.
-        global _switch_users, _switch_before
-        with _switch_lock:
-            if not self._switched:
-                if _switch_users == 0:
-                    _switch_before = sys.getswitchinterval()
-                    sys.setswitchinterval(0.0005)
-                _switch_users += 1
-                self._switched = True
-
-    def _unswitch(self) -> None:
-        global _switch_users
-        with _switch_lock:
-            if self._switched:
-                _switch_users -= 1
-                if _switch_users == 0:
-                    sys.setswitchinterval(_switch_before)
-                self._switched = False
 
     # ---- the supervisor
 
@@ -625,14 +593,5 @@ class Job:
 
     def metrics_text(self) -> bytes:
         """The metrics in Prometheus' text format."""
-        run = self._run
-        self.metrics.operators(self._together(lambda: node_facts(run)))
-        self.metrics.queue.set(run.stepper.waiting)
-        for flow in self.flows:
-            at = self.watermark(flow.name)
-            if at is not None:
-                self.metrics.watermark_lag.labels(flow.name).set((self.clock.now() - at) / 1000)
-        if self._intake_log is not None:
-            for table in self._intake_log.tables():
-                self.metrics.backlog.labels(table).set(self._intake_log.backlog(table))
+        fill_metrics(self.metrics, self._run, self.flows, self._together, self._intake_log)
         return self.metrics.text()

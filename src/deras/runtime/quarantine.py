@@ -15,9 +15,10 @@ from deras.core.schema import Field, Schema
 from deras.core.time import MIN_WATERMARK
 from deras.core.types import BIGINT, BYTES, STRING, timestamp, timestamp_ltz
 from deras.runtime.storage import disk_error, sync_folder
+from deras.views.registry import View
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from deras.core.records import Rejected
@@ -264,3 +265,15 @@ class QuarantineSnapshot:
         import polars as pl
 
         return pl.from_arrow(self.arrow())
+
+
+def as_view(quarantine: Quarantine, step: Callable[[], int]) -> View:
+    """The quarantine as a view that SQL can ask; ``step`` gives the number of the last step."""
+    return View(
+        NAME,
+        SCHEMA,
+        lambda: QuarantineSnapshot(quarantine, step()),
+        "rows that left the flow, with reason and origin",
+        append_only=True,
+        system=True,
+    )

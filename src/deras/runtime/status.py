@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from deras.runtime.checkpointer import Checkpointer
     from deras.runtime.flow import Attached
+    from deras.runtime.intake_log import IntakeLog
+    from deras.runtime.metrics import Metrics
     from deras.runtime.run import Run
     from deras.runtime.sources import SourceNode
 
@@ -147,3 +149,22 @@ def job_status(
         },
         **together(facts),
     }
+
+
+def fill_metrics(
+    metrics: Metrics,
+    run: Run,
+    flows: Sequence[Attached],
+    together: Callable[[Callable[[], Any]], Any],
+    log: IntakeLog | None,
+) -> None:
+    """Fill the gauges that are only looked at when somebody asks for metrics."""
+    metrics.operators(together(lambda: node_facts(run)))
+    metrics.queue.set(run.stepper.waiting)
+    for flow in flows:
+        at = run.watermark(flow)
+        if at not in (MIN_WATERMARK, MAX_WATERMARK):
+            metrics.watermark_lag.labels(flow.name).set((run.env.clock.now() - at) / 1000)
+    if log is not None:
+        for table in log.tables():
+            metrics.backlog.labels(table).set(log.backlog(table))
