@@ -39,6 +39,7 @@ from deras.core.simd import (
     float_bits,
     high_bytes,
     leading_zeros,
+    load8,
     load8_at,
     load32,
     load64,
@@ -70,6 +71,7 @@ __all__ = [
     "kernel",
     "kernels",
     "leading_zeros",
+    "load8",
     "load8_at",
     "load32",
     "load64",
@@ -80,6 +82,7 @@ __all__ = [
     "prefetch",
     "prefetch_at",
     "quote_stops",
+    "routine",
     "store64",
     "string_stops",
     "trailing_zeros",
@@ -170,6 +173,11 @@ def kernel(*signatures: str) -> Callable[[Callable[..., Any]], Kernel]:
 def helper(function: Callable[..., Any]) -> Callable[..., Any]:
     """A function that kernels call, typed by its use and inlined by LLVM. Not for Python callers."""
     return numba.njit(forceinline=True, **_FLAGS)(function)  # type: ignore[no-any-return]
+
+
+def routine(function: Callable[..., Any]) -> Callable[..., Any]:
+    """As :func:`helper`, but LLVM decides whether to inline it: for what is rarely called, or long."""
+    return numba.njit(**_FLAGS)(function)  # type: ignore[no-any-return]
 
 
 def kernels() -> dict[str, Kernel]:

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable  # noqa: TC003
 from typing import Any
 
 from llvmlite import ir
@@ -22,7 +23,7 @@ from numba.extending import intrinsic as _intrinsic
 from numba.np import arrayobj
 
 # Numba's type tells the wrong number of arguments: the first one is not the caller's.
-intrinsic: Any = _intrinsic
+intrinsic: Callable[[Callable[..., Any]], Callable[..., Any]] = _intrinsic
 
 BOUNDSCHECK = os.environ.get("DERAS_BOUNDSCHECK", "") not in ("", "0")
 """Whether kernels check every array access (slow; for tests). Read once, when this module is imported."""
@@ -75,6 +76,16 @@ def load64(typing: Any, array: Any, index: Any) -> Any:
         return _load(builder, _place(context, builder, signature.args[0], args[0], args[1], _n(8)), _I64)
 
     return types.uint64(array, types.int64), codegen
+
+
+@intrinsic
+def load8(typing: Any, array: Any, index: Any) -> Any:
+    """``load8(bytes, i) -> uint8``: as ``bytes[i]``, without Numba's handling of negative indices."""
+
+    def codegen(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        return _load(builder, _place(context, builder, signature.args[0], args[0], args[1], _n(1)), _I8)
+
+    return types.uint8(array, types.int64), codegen
 
 
 @intrinsic

@@ -1,14 +1,14 @@
 """The CSV decode kernel: records to columns in one pass; odd records are left to the exact path."""
 
 # Tuples and generators cost time or do not compile in kernels.
-# ruff: noqa: SIM109, SIM110, PLR1714
+# ruff: noqa: SIM109, SIM110
 # mypy: disable-error-code="no-untyped-def,assignment"
 
 from __future__ import annotations
 
 import numpy as np
 
-from deras.core.jit import helper, kernel, load32, match2, trailing_zeros
+from deras.core.jit import helper, kernel, load8, load32, match2, trailing_zeros
 from deras.formats._json_kernel import (
     AT,
     BINARY,
@@ -71,17 +71,17 @@ def record_end(data, i, end, marks):
     inside = False
     fresh = True
     while i < end:
-        c = np.int64(data[i])
+        c = np.int64(load8(data, i))
         if c == 10:
             if not inside:
                 return i
             if first < 0:
                 first = i
-        elif c == marks[ESCAPE] and i + 1 < end and data[i + 1] != 10:
+        elif c == marks[ESCAPE] and i + 1 < end and load8(data, i + 1) != 10:
             i += 1
         elif c == quote:
             if inside:
-                if i + 1 < end and data[i + 1] == quote:
+                if i + 1 < end and load8(data, i + 1) == quote:
                     i += 1
                 else:
                     inside = False
@@ -108,7 +108,7 @@ def _plain_end(data, i, end, delimiter):
 def _well_formed(data, i, end):
     """Whether data[i:end] is UTF-8."""
     while i < end:
-        if data[i] < 128:
+        if load8(data, i) < 128:
             i += 1
             continue
         n = utf8_length(data, i)
@@ -123,7 +123,7 @@ def _equal(data, i, n, text):
     if n != len(text):
         return False
     for j in range(n):
-        if data[i + j] != text[j]:
+        if load8(data, i + j) != text[j]:
             return False
     return True
 
@@ -159,9 +159,11 @@ def decode(data, state, params, marks, null, has_null, number, words, wide, vali
     escape = marks[ESCAPE]
     columns = marks[COLUMNS]
     while True:
-        while i < end and (data[i] == 10 or (data[i] == 13 and (i + 1 >= end or data[i + 1] == 10))):
+        while i < end and (
+            load8(data, i) == 10 or (load8(data, i) == 13 and (i + 1 >= end or load8(data, i + 1) == 10))
+        ):
             i += 1
-        if i < end and np.int64(data[i]) == marks[COMMENT]:
+        if i < end and np.int64(load8(data, i)) == marks[COMMENT]:
             i = _plain_end(data, i, end, 10)
             continue
         if i >= end or state[ODD] >= len(odd) or row >= state[CAPACITY]:
@@ -172,19 +174,19 @@ def decode(data, state, params, marks, null, has_null, number, words, wide, vali
         ok = True
         for f in range(columns):
             # ---- the field's bytes: data[a:b], and where it goes on
-            quoted = i < end and np.int64(data[i]) == quote
+            quoted = i < end and np.int64(load8(data, i)) == quote
             doubled = False
             if quoted:
                 a = i + 1
                 b = a
                 while b < end:
-                    c = np.int64(data[b])
+                    c = np.int64(load8(data, b))
                     if c == escape:
                         doubled = True
                         b += 2
                         continue
                     if c == quote:
-                        if b + 1 < end and np.int64(data[b + 1]) == quote:
+                        if b + 1 < end and np.int64(load8(data, b + 1)) == quote:
                             doubled = True
                             b += 2
                             continue
@@ -198,12 +200,12 @@ def decode(data, state, params, marks, null, has_null, number, words, wide, vali
                 a = i
                 b = _plain_end(data, i, end, delimiter)
                 i = b
-                if b > a and (b == end or data[b] == 10) and data[b - 1] == 13:
+                if b > a and (b == end or load8(data, b) == 10) and load8(data, b - 1) == 13:
                     b -= 1
             last = f == columns - 1
             if not quoted and escape >= 0:
                 for j in range(a, b):
-                    doubled |= np.int64(data[j]) == escape
+                    doubled |= np.int64(load8(data, j)) == escape
                 if doubled:
                     ok = False
                     break
@@ -242,10 +244,10 @@ def decode(data, state, params, marks, null, has_null, number, words, wide, vali
                             first = at
                             k = a
                             while k < b:
-                                c = np.int64(data[k])
+                                c = np.int64(load8(data, k))
                                 if c == escape or c == quote:
                                     k += 1
-                                side[at] = data[k]
+                                side[at] = load8(data, k)
                                 at += 1
                                 k += 1
                             wide[slot, row, 0] = view_head(side, first, at - first)
@@ -264,13 +266,13 @@ def decode(data, state, params, marks, null, has_null, number, words, wide, vali
                         clock = read_clock(data, at)
                         at, nanos = read_fraction(data, at + 8, params[f, B])
                         if kind == TIMESTAMP and params[f, C] & 2 and at >= 0:
-                            at = at + 1 if data[at] == 90 else -1
+                            at = at + 1 if load8(data, at) == 90 else -1
                         ok = days > -1_000_000_000 and clock >= 0 and at == b
                         if kind == TIME:
                             words[slot, row] = clock * 1_000_000_000 + nanos
                         else:
                             seconds = days * 86400 + clock
-                            ok = ok and data[a + 10] == params[f, A]
+                            ok = ok and load8(data, a + 10) == params[f, A]
                             if params[f, C] & 1:
                                 ok = ok and -9_223_372_036 <= seconds <= 9_223_372_035
                                 words[slot, row] = seconds * 1_000_000_000 + nanos
@@ -278,7 +280,7 @@ def decode(data, state, params, marks, null, has_null, number, words, wide, vali
                                 words[slot, row] = seconds * 1_000_000 + nanos // 1000
                     elif kind == BOOLEAN:
                         yes = n == 4 and load32(data, a) == _TRUE
-                        ok = yes or (n == 5 and load32(data, a) == _FALS and data[a + 4] == 101)
+                        ok = yes or (n == 5 and load32(data, a) == _FALS and load8(data, a + 4) == 101)
                         words[slot, row] = yes
                     else:
                         at, negative, x, exponent, whole = read_number(data, a)
@@ -306,11 +308,11 @@ def decode(data, state, params, marks, null, has_null, number, words, wide, vali
                         break
             # ---- what follows
             if last:
-                if i < end and data[i] == 13:
+                if i < end and load8(data, i) == 13:
                     i += 1
-                ok = i >= end or data[i] == 10
+                ok = i >= end or load8(data, i) == 10
             else:
-                ok = i < end and np.int64(data[i]) == delimiter
+                ok = i < end and np.int64(load8(data, i)) == delimiter
                 i += 1
             if not ok:
                 break

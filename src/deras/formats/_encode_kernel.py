@@ -1,7 +1,7 @@
 """The kernel that writes columns as text, for JSON lines and CSV."""
 
 # Tuples and generators cost time or do not compile in kernels.
-# ruff: noqa: SIM109, SIM110, PLR1714
+# ruff: noqa: SIM109
 # mypy: disable-error-code="no-untyped-def,assignment"
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from deras.formats._text_kernel import POW10, U
 # Kinds of value (params[column, KIND]). RAW: text written as it is.
 JSON_TEXT, CSV_TEXT, RAW, INTEGER, BOOLEAN, DATE, TIME, TIMESTAMP, DECIMAL = range(9)
 
-# Columns of ``params``. TIME and TIMESTAMP: A nanoseconds in a unit, B separator, C 1 for a Z. DECIMAL: A scale, B plain.
+# Columns of ``params``. TIME and TIMESTAMP: A nanoseconds in a unit, B separator, C 1 for a Z.
+# DECIMAL: A scale, B plain.
 KIND, QUOTED, A, B, C, BASE = range(6)
 
 # Places in ``style``: bytes, or -1 for none.

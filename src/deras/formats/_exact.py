@@ -1,7 +1,7 @@
 """The exact path of text formats: one parsed value to the physical value of a SQL type, slowly and rightly.
 
 Values come as JSON has them: None, bool, :class:`Number` (the number's text), str, list, dict. Numbers may come as text
-and text as numbers, as Flink's formats accept them; where Flink silently changes a value (1.5 for an INT, an overflow to
+and text as numbers, as Flink's formats accept them; where Flink changes a value (1.5 for an INT, an overflow to
 NULL or Infinity, any text for a BOOLEAN), it is refused: a quarantined row can be replayed, a wrong one is not found.
 """
 
@@ -165,7 +165,7 @@ def _nanos_of_day(text: str, precision: int, short: bool) -> int | None:
     if h > 23 or mi > 59 or s > 59:
         return None
     nanos = int((m[4] or "").ljust(9, "0"))
-    cut = 10 ** (9 - min(precision, 9))
+    cut = int(10 ** (9 - min(precision, 9)))
     return (h * 3600 + mi * 60 + s) * 1_000_000_000 + nanos // cut * cut
 
 
@@ -296,7 +296,7 @@ class Nested:
             self.convert = converter(t, style)
 
     def __call__(self, value: Any, path: str = "") -> Any:
-        """The physical value: scalars as :func:`converter` gives them, ROW a list, ARRAY a list, MAP a list of pairs."""
+        """The physical value: scalars as :func:`converter` gives them, ROW and ARRAY a list, MAP a list of pairs."""
         if value is None:
             if not self.type.nullable:
                 raise ValueError(f"{path or 'value'} is NOT NULL, but is null")
@@ -363,8 +363,7 @@ def build(t: SqlType, values: Sequence[Any]) -> Column:
         frame = pl.DataFrame([s.alias(name) for s, name in zip(fields, t.names, strict=True)])
         series = frame.to_struct("")
         if valid is not None:
-            series = pl.select(pl.when(pl.Series(valid.astype(bool))).then(pl.lit(series)))
-            series = series.to_series().alias("")
+            series = pl.select(pl.when(pl.Series(valid.astype(bool))).then(pl.lit(series))).to_series().alias("")
         return Column.of_series(t, series.cast(polars_type(t)))
     flat: list[Any] = []
     offsets = np.zeros(n + 1, np.int64)

@@ -37,7 +37,7 @@ class JsonDecoder(TextDecoder):
     """Decodes records that stand one a line, or in JSON arrays.
 
     A key has bytes ``keys[koff:koff + klen]`` (quotes included), is found by the open-addressing ``table`` and was last
-    followed by ``follower[key]`` (the last entry: what came first in a record). Keys 0 … len(schema) - 1 are the schema's,
+    followed by ``follower[key]`` (the last entry: what came first in a record). The first keys are the schema's,
     unknown ones are learned behind them. ``stamp[key]`` holds the number of the record that gave the key a value last.
     """
 

@@ -9,14 +9,25 @@ The arrays are explained at :class:`deras.formats._json_decoder.JsonDecoder`, wh
 """
 
 # Tuples and generators cost time or do not compile in kernels.
-# ruff: noqa: SIM109, SIM110, PLR1714
+# ruff: noqa: SIM109
 # mypy: disable-error-code="no-untyped-def,assignment"
 
 from __future__ import annotations
 
 import numpy as np
 
-from deras.core.jit import helper, kernel, load32, load64, match2, population, string_stops, trailing_zeros
+from deras.core.jit import (
+    helper,
+    kernel,
+    load8,
+    load32,
+    load64,
+    match2,
+    population,
+    routine,
+    string_stops,
+    trailing_zeros,
+)
 from deras.formats._text_kernel import (
     U,
     read_clock,
@@ -65,15 +76,19 @@ def count_lines(data, start, end):
         n += population(U(match2(data, i, np.uint8(10), np.uint8(10))))
         i += 32
     while i < end:
-        n += data[i] == 10
+        n += load8(data, i) == 10
         i += 1
-    return n + (end > start and data[end - 1] != 10)
+    return n + (end > start and load8(data, end - 1) != 10)
 
 
-@helper
+@routine
 def _blank(data, i, end, feed):
     """The next place that holds no white space; ``feed``: a line feed counts as such."""
-    while data[i] <= 32 and i < end and (data[i] == 32 or data[i] == 9 or data[i] == 13 or (feed and data[i] == 10)):
+    while (
+        load8(data, i) <= 32
+        and i < end
+        and (load8(data, i) == 32 or load8(data, i) == 9 or load8(data, i) == 13 or (feed and load8(data, i) == 10))
+    ):
         i += 1
     return i
 
@@ -83,7 +98,7 @@ def _hex4(data, i):
     """The number of four hexadecimal digits, or -1."""
     x = 0
     for k in range(4):
-        c = np.int64(data[i + k])
+        c = np.int64(load8(data, i + k))
         if 48 <= c <= 57:
             x = x * 16 + c - 48
         elif 97 <= c | 32 <= 102:
@@ -96,14 +111,14 @@ def _hex4(data, i):
 @helper
 def _escape_length(data, i):
     """Length of the escape at i (a backslash): 2, 6, or 12 for a surrogate pair; 0 if it is wrong."""
-    c = data[i + 1]
+    c = load8(data, i + 1)
     if c == 117:
         x = _hex4(data, i + 2)
         if x < 0 or 0xDC00 <= x <= 0xDFFF:
             return 0
         if x < 0xD800 or x > 0xDFFF:
             return 6
-        if data[i + 6] != 92 or data[i + 7] != 117:
+        if load8(data, i + 6) != 92 or load8(data, i + 7) != 117:
             return 0
         y = _hex4(data, i + 8)
         return 12 if 0xDC00 <= y <= 0xDFFF else 0
@@ -126,7 +141,7 @@ def _string(data, i, end):
             i += 32
             continue
         i += trailing_zeros(m)
-        c = data[i]
+        c = load8(data, i)
         if c == 34:
             return (i if i < end else -1), escaped
         n = 0
@@ -144,29 +159,29 @@ def _string(data, i, end):
 @helper
 def _number_end(data, i, end):
     """The place after the JSON number at i, or -1."""
-    if data[i] == 45:
+    if load8(data, i) == 45:
         i += 1
-    if data[i] == 48:
+    if load8(data, i) == 48:
         i += 1
     else:
         first = i
-        while i < end and 48 <= data[i] <= 57:
+        while i < end and 48 <= load8(data, i) <= 57:
             i += 1
         if i == first:
             return -1
-    if data[i] == 46:
+    if load8(data, i) == 46:
         i += 1
         first = i
-        while i < end and 48 <= data[i] <= 57:
+        while i < end and 48 <= load8(data, i) <= 57:
             i += 1
         if i == first:
             return -1
-    if data[i] | 32 == 101:
+    if load8(data, i) | 32 == 101:
         i += 1
-        if data[i] == 43 or data[i] == 45:
+        if load8(data, i) == 43 or load8(data, i) == 45:
             i += 1
         first = i
-        while i < end and 48 <= data[i] <= 57:
+        while i < end and 48 <= load8(data, i) <= 57:
             i += 1
         if i == first:
             return -1
@@ -186,7 +201,7 @@ def skip_value(data, i, end, feed):
     depth = 0
     objects = U(0)
     while i < end:
-        c = data[i]
+        c = load8(data, i)
         opened = False
         if c == 34:
             i, _ = _string(data, i + 1, end)
@@ -217,7 +232,7 @@ def skip_value(data, i, end, feed):
             if i >= end:
                 return -1
             inside_object = objects & U(1) != 0
-            c = data[i]
+            c = load8(data, i)
             if c == (125 if inside_object else 93):
                 objects >>= U(1)
                 depth -= 1
@@ -229,13 +244,13 @@ def skip_value(data, i, end, feed):
                     return -1
                 i = _blank(data, i + 1, end, feed)
             if inside_object:
-                if i >= end or data[i] != 34:
+                if i >= end or load8(data, i) != 34:
                     return -1
                 i, _ = _string(data, i + 1, end)
                 if i < 0:
                     return -1
                 i = _blank(data, i + 1, end, feed)
-                if i >= end or data[i] != 58:
+                if i >= end or load8(data, i) != 58:
                     return -1
                 i = _blank(data, i + 1, end, feed)
             break
@@ -256,11 +271,11 @@ def split_array(data, start, end, spans):
         The number of elements, or -1 - place where the text is no array.
     """
     i = _blank(data, start, end, True)
-    if i >= end or data[i] != 91:
+    if i >= end or load8(data, i) != 91:
         return -1 - i
     n = 0
     i = _blank(data, i + 1, end, True)
-    if i < end and data[i] == 93:
+    if i < end and load8(data, i) == 93:
         i += 1
     else:
         while True:
@@ -272,27 +287,27 @@ def split_array(data, start, end, spans):
                 spans[n, 1] = after
             n += 1
             i = _blank(data, after, end, True)
-            if i >= end or (data[i] != 44 and data[i] != 93):
+            if i >= end or (load8(data, i) != 44 and load8(data, i) != 93):
                 return -1 - i
             i += 1
-            if data[i - 1] == 93:
+            if load8(data, i - 1) == 93:
                 break
             i = _blank(data, i, end, True)
     i = _blank(data, i, end, True)
     return n if i >= end else -1 - i
 
 
-@helper
+@routine
 def _unescape(data, i, close, side, at):
     """Write the text data[i:close] (checked before) without escapes to side[at:]; gives the place after it."""
     while i < close:
-        c = data[i]
+        c = load8(data, i)
         if c != 92:
             side[at] = c
             at += 1
             i += 1
             continue
-        c = data[i + 1]
+        c = load8(data, i + 1)
         i += 2
         if c == 110:
             side[at] = 10
@@ -336,7 +351,7 @@ def _unescape(data, i, close, side, at):
 
 @helper
 def _same(data, i, keys, k, n):
-    """Whether n bytes at data[i] and keys[k] are equal."""
+    """Whether n bytes at load8(data, i) and keys[k] are equal."""
     while n >= 8:
         if load64(data, i) != load64(keys, k):
             return False
@@ -359,7 +374,7 @@ def key_hash(data, i, n):
     return h ^ h >> U(29)
 
 
-@helper
+@routine
 def _find_key(data, i, n, keys, koff, klen, table, state):
     """The key of n bytes at i: its number, learned if there is room for it; else -1."""
     mask = len(table) - 1
@@ -376,7 +391,7 @@ def _find_key(data, i, n, keys, koff, klen, table, state):
     if n > MAX_KEY or k >= len(koff) or place + n + 2 + 64 > len(keys) or 2 * k >= len(table):
         return -1
     for j in range(n + 2):
-        keys[place + j] = data[i - 1 + j]
+        keys[place + j] = load8(data, i - 1 + j)
     koff[k] = place
     klen[k] = n + 2
     table[slot] = k
@@ -434,7 +449,7 @@ def decode(
             if i >= end:
                 state[AT], state[ROW] = i, row
                 return DONE
-            if data[i] == 10:
+            if load8(data, i) == 10:
                 i += 1
                 continue
         if state[ODD] >= len(odd) or row >= state[CAPACITY]:
@@ -445,19 +460,19 @@ def decode(
         found = 0
         last = len(follower) - 1
         stamped = state[STAMP] + row
-        ok = data[i] == 123
+        ok = load8(data, i) == 123
         if ok:
             i = _blank(data, i + 1, end, feed)
-            if data[i] == 125:
+            if load8(data, i) == 125:
                 i += 1
             else:
                 while True:
                     # ---- a key: the expected one, or any
-                    f = follower[last]
-                    if f >= 0 and i + klen[f] <= end and _same(data, i, keys, koff[f], klen[f]):
-                        i += klen[f]
+                    f = follower[U(last)]
+                    if f >= 0 and i + klen[U(f)] <= end and _same(data, i, keys, koff[U(f)], klen[U(f)]):
+                        i += klen[U(f)]
                     else:
-                        if data[i] != 34:
+                        if load8(data, i) != 34:
                             ok = False
                             break
                         close, escaped = _string(data, i + 1, end)
@@ -466,24 +481,24 @@ def decode(
                             break
                         f = _find_key(data, i + 1, close - i - 1, keys, koff, klen, table, state)
                         if f >= 0:
-                            follower[last] = f
+                            follower[U(last)] = f
                         i = close + 1
                     if f >= 0:
                         last = f
-                    if data[i] != 58:
+                    if load8(data, i) != 58:
                         i = _blank(data, i, end, feed)
-                        if data[i] != 58:
+                        if load8(data, i) != 58:
                             ok = False
                             break
                     i += 1
-                    if data[i] <= 32:
+                    if load8(data, i) <= 32:
                         i = _blank(data, i, end, feed)
                     if i >= end:
                         ok = False
                         break
                     # ---- a value
-                    kind = params[f, KIND] if f >= 0 else SKIP
-                    c = data[i]
+                    kind = params[U(f), KIND] if f >= 0 else SKIP
+                    c = load8(data, i)
                     if kind == SKIP:
                         if c == 34:
                             i, escaped = _string(data, i + 1, end)
@@ -499,13 +514,13 @@ def decode(
                             ok = False
                             break
                         i += 4
-                        if stamp[f] == stamped:
-                            stamp[f] = 0
+                        if stamp[U(f)] == stamped:
+                            stamp[U(f)] = 0
                             found -= 1
                     else:
-                        slot = params[f, SLOT]
-                        if stamp[f] != stamped:
-                            stamp[f] = stamped
+                        slot = params[U(f), SLOT]
+                        if stamp[U(f)] != stamped:
+                            stamp[U(f)] = stamped
                             found += 1
                         if kind == TEXT or kind == BINARY:
                             first = i + 1
@@ -521,13 +536,13 @@ def decode(
                                         return MORE_SIDE
                                     after = _unescape(data, first, i, side, at)
                                     n = after - at
-                                    wide[slot, row, 0] = view_head(side, at, n)
-                                    wide[slot, row, 1] = view_tail(side, at, n, state[SIDE_BUFFER])
+                                    wide[U(slot), U(row), 0] = view_head(side, at, n)
+                                    wide[U(slot), U(row), 1] = view_tail(side, at, n, state[SIDE_BUFFER])
                                     state[SIDE] = after
                                 else:
                                     n = i - first
-                                    wide[slot, row, 0] = view_head(data, first, n)
-                                    wide[slot, row, 1] = view_tail(data, first, n, 0)
+                                    wide[U(slot), U(row), 0] = view_head(data, first, n)
+                                    wide[U(slot), U(row), 1] = view_tail(data, first, n, 0)
                                 i += 1
                             elif kind == TEXT and c != 123 and c != 91:
                                 first = i
@@ -535,8 +550,8 @@ def decode(
                                 if i < 0:
                                     ok = False
                                     break
-                                wide[slot, row, 0] = view_head(data, first, i - first)
-                                wide[slot, row, 1] = view_tail(data, first, i - first, 0)
+                                wide[U(slot), U(row), 0] = view_head(data, first, i - first)
+                                wide[U(slot), U(row), 1] = view_tail(data, first, i - first, 0)
                             else:
                                 ok = False
                                 break
@@ -553,29 +568,29 @@ def decode(
                                 ok = False
                                 break
                             if quoted:
-                                if data[i] != 34:
+                                if load8(data, i) != 34:
                                     ok = False
                                     break
                                 i += 1
                             if kind == INTEGER:
-                                if not whole or x > U(params[f, B]) + U(negative):
+                                if not whole or x > U(params[U(f), B]) + U(negative):
                                     ok = False
                                     break
-                                words[slot, row] = -np.int64(x) if negative else np.int64(x)
+                                words[U(slot), U(row)] = -np.int64(x) if negative else np.int64(x)
                             elif kind == DECIMAL:
-                                y = to_scaled(x, exponent, params[f, A], params[f, B])
+                                y = to_scaled(x, exponent, params[U(f), A], params[U(f), B])
                                 if y < 0:
                                     ok = False
                                     break
-                                words[slot, row] = -y if negative else y
+                                words[U(slot), U(row)] = -y if negative else y
                             elif kind == WIDE_DECIMAL:
-                                y = to_scaled(x, exponent, 18, params[f, B])
+                                y = to_scaled(x, exponent, 18, params[U(f), B])
                                 if y < 0:
                                     ok = False
                                     break
                                 y = -y if negative else y
-                                wide[slot, row, 0] = U(y)
-                                wide[slot, row, 1] = U(y >> 63)
+                                wide[U(slot), U(row), 0] = U(y)
+                                wide[U(slot), U(row), 1] = U(y >> 63)
                             else:
                                 v = to_double(x, exponent, powers)
                                 if v != v:
@@ -586,107 +601,107 @@ def decode(
                                         ok = False
                                         break
                                     v = np.float64(np.float32(v))
-                                words[slot, row] = np.float64(-v if negative else v).view(np.int64)
+                                words[U(slot), U(row)] = np.float64(-v if negative else v).view(np.int64)
                         elif kind == TIMESTAMP:
                             # A: separator, B: precision, C: 0 µs or 1 ns, +2 with a zone
                             t = i + 1
                             days = read_date(data, t)
                             clock = read_clock(data, t + 11)
-                            if c != 34 or days < -1_000_000_000 or clock < 0 or data[t + 10] != params[f, A]:
+                            if c != 34 or days < -1_000_000_000 or clock < 0 or load8(data, t + 10) != params[U(f), A]:
                                 ok = False
                                 break
-                            i, nanos = read_fraction(data, t + 19, params[f, B])
+                            i, nanos = read_fraction(data, t + 19, params[U(f), B])
                             if i < 0:
                                 ok = False
                                 break
-                            if params[f, C] & 2:
-                                if data[i] != 90:
+                            if params[U(f), C] & 2:
+                                if load8(data, i) != 90:
                                     ok = False
                                     break
                                 i += 1
-                            if data[i] != 34:
+                            if load8(data, i) != 34:
                                 ok = False
                                 break
                             i += 1
                             seconds = days * 86400 + clock
-                            if params[f, C] & 1:
+                            if params[U(f), C] & 1:
                                 if seconds < -9_223_372_036 or seconds > 9_223_372_035:
                                     ok = False
                                     break
-                                words[slot, row] = seconds * 1_000_000_000 + nanos
+                                words[U(slot), U(row)] = seconds * 1_000_000_000 + nanos
                             else:
-                                words[slot, row] = seconds * 1_000_000 + nanos // 1000
+                                words[U(slot), U(row)] = seconds * 1_000_000 + nanos // 1000
                         elif kind == BOOLEAN:
                             if c == 116 and load32(data, i) == _TRUE:
-                                words[slot, row] = 1
+                                words[U(slot), U(row)] = 1
                                 i += 4
                             elif c == 102 and load32(data, i + 1) == _ALSE:
-                                words[slot, row] = 0
+                                words[U(slot), U(row)] = 0
                                 i += 5
                             else:
                                 ok = False
                                 break
                         elif kind == DATE:
                             days = read_date(data, i + 1)
-                            if c != 34 or days < -1_000_000_000 or data[i + 11] != 34:
+                            if c != 34 or days < -1_000_000_000 or load8(data, i + 11) != 34:
                                 ok = False
                                 break
-                            words[slot, row] = days
+                            words[U(slot), U(row)] = days
                             i += 12
                         elif kind == TIME:
                             clock = read_clock(data, i + 1)
                             if c != 34 or clock < 0:
                                 ok = False
                                 break
-                            i, nanos = read_fraction(data, i + 9, params[f, B])
-                            if i < 0 or data[i] != 34:
+                            i, nanos = read_fraction(data, i + 9, params[U(f), B])
+                            if i < 0 or load8(data, i) != 34:
                                 ok = False
                                 break
                             i += 1
-                            words[slot, row] = clock * 1_000_000_000 + nanos
+                            words[U(slot), U(row)] = clock * 1_000_000_000 + nanos
                         else:  # RAW
                             first = i
                             i = skip_value(data, i, end, feed)
                             if i < 0:
                                 ok = False
                                 break
-                            wide[slot, row, 0] = view_head(data, first, i - first)
-                            wide[slot, row, 1] = view_tail(data, first, i - first, 0)
+                            wide[U(slot), U(row), 0] = view_head(data, first, i - first)
+                            wide[U(slot), U(row), 1] = view_tail(data, first, i - first, 0)
                     # ---- what follows
-                    c = data[i]
+                    c = load8(data, i)
                     if c <= 32:
                         i = _blank(data, i, end, feed)
-                        c = data[i]
+                        c = load8(data, i)
                     i += 1
                     if c == 44:
-                        if data[i] <= 32:
+                        if load8(data, i) <= 32:
                             i = _blank(data, i, end, feed)
                         continue
                     ok = c == 125
                     break
             if ok:
-                if i < end and data[i] <= 32:
+                if i < end and load8(data, i) <= 32:
                     i = _blank(data, i, end, feed)
-                ok = i == end or (i < end and not by_span and data[i] == 10)
+                ok = i == end or (i < end and not by_span and load8(data, i) == 10)
         if ok and found != n_wanted:
             # ---- keys that are missing or NULL
             for j in range(n_wanted):
                 f = wanted[j]
-                if stamp[f] != stamped:
-                    if params[f, NOT_NULL] or state[FAIL_MISSING]:
+                if stamp[U(f)] != stamped:
+                    if params[U(f), NOT_NULL] or state[FAIL_MISSING]:
                         ok = False
                         break
                     if nulls[j] == 0:
                         valid[j, :] = 1
                     nulls[j] += 1
                     valid[j, row] = 0
-                    slot = params[f, SLOT]
-                    kind = params[f, KIND]
+                    slot = params[U(f), SLOT]
+                    kind = params[U(f), KIND]
                     if kind == TEXT or kind == BINARY or kind == RAW or kind == WIDE_DECIMAL:
-                        wide[slot, row, 0] = 0
-                        wide[slot, row, 1] = 0
+                        wide[U(slot), U(row), 0] = 0
+                        wide[U(slot), U(row), 1] = 0
                     else:
-                        words[slot, row] = 0
+                        words[U(slot), U(row)] = 0
         if not ok:
             # ---- leave it to the exact path
             state[SIDE] = side_start
@@ -700,7 +715,7 @@ def decode(
                         i += trailing_zeros(m)
                         break
                     i += 32
-                while i < end and data[i] != 10:
+                while i < end and load8(data, i) != 10:
                     i += 1
             k = state[ODD]
             odd[k, 0] = start

@@ -1,4 +1,4 @@
-"""What decoders of text formats share: they drive a kernel, and take the records that it left through the exact path."""
+"""What decoders of text formats share: they drive a kernel and take what it left through the exact path."""
 
 from __future__ import annotations
 
@@ -70,9 +70,9 @@ class RefusedError(Exception):
 class TextDecoder(Decoder):
     """The columns that a kernel fills.
 
-    ``params[key]`` says how a field is read and where it goes: values to ``words[slot, row]`` or ``wide[slot, row]`` (string
-    views, limbs); a NULL to ``valid[j, row]`` for the j-th wanted column, written only where ``nulls[j]``. Unescaped text
-    goes to ``side``; ``odd`` lists records for the exact path.
+    ``params[key]`` says how a field is read and where it goes: values to ``words[slot, row]`` or ``wide[slot, row]``
+    (views, limbs); a NULL to ``valid[j, row]`` for the j-th wanted column, written only where ``nulls[j]``. Unescaped
+    text goes to ``side``; ``odd`` lists records for the exact path.
     """
 
     def __init__(self, schema: Schema, wanted: Sequence[int] | None, origin: str, style: Style, room: int) -> None:

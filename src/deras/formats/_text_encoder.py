@@ -1,4 +1,4 @@
-"""What encoders of text formats share: columns to bytes through the kernel; what it does not know comes as ready text."""
+"""What encoders of text formats share: the kernel writes; what it does not know comes as ready text."""
 
 from __future__ import annotations
 

@@ -3,8 +3,6 @@
 All functions take a byte array with ``PAD`` readable bytes after ``end`` and never loop past ``end``.
 """
 
-# Tuples and generators cost time or do not compile in kernels.
-# ruff: noqa: SIM109, SIM110, PLR1714
 # mypy: disable-error-code="no-untyped-def,assignment"
 
 from __future__ import annotations
@@ -14,7 +12,7 @@ import functools
 import numpy as np
 import numpy.typing as npt
 
-from deras.core.jit import float_bits, helper, leading_zeros, load64, multiply_high, trailing_zeros
+from deras.core.jit import float_bits, helper, leading_zeros, load8, load64, multiply_high, trailing_zeros
 
 U = np.uint64
 
@@ -59,18 +57,18 @@ def power_table() -> npt.NDArray[np.uint64]:
 @helper
 def utf8_length(data, i):
     """Length of the well-formed multi-byte sequence at i (Unicode table 3-7), or 0."""
-    c = np.int64(data[i])
-    d = np.int64(data[i + 1])
+    c = np.int64(load8(data, i))
+    d = np.int64(load8(data, i + 1))
     if c < 0xC2 or c > 0xF4:
         return 0
     if c < 0xE0:
         return 2 if d & 0xC0 == 0x80 else 0
-    e = np.int64(data[i + 2])
+    e = np.int64(load8(data, i + 2))
     if c < 0xF0:
         if d & 0xC0 != 0x80 or e & 0xC0 != 0x80 or (c == 0xE0 and d < 0xA0) or (c == 0xED and d > 0x9F):
             return 0
         return 3
-    g = np.int64(data[i + 3])
+    g = np.int64(load8(data, i + 3))
     if d & 0xC0 != 0x80 or e & 0xC0 != 0x80 or g & 0xC0 != 0x80 or (c == 0xF0 and d < 0x90) or (c == 0xF4 and d > 0x8F):
         return 0
     return 4
@@ -149,27 +147,27 @@ def read_number(data, i):
         (place after it, negative, mantissa, decimal exponent, whole): ±mantissa · 10^exponent; ``whole`` if it has
         neither fraction nor exponent. The place is -1 if it is no number, or has more than 19 digits.
     """
-    negative = data[i] == 45
+    negative = load8(data, i) == 45
     if negative:
         i += 1
     begin = i
     i, x, n = take_digits(data, i, U(0), 0)
-    if n == 0 or n > 19 or (n > 1 and data[begin] == 48):
+    if n == 0 or n > 19 or (n > 1 and load8(data, begin) == 48):
         return -1, negative, x, 0, True
     exponent = 0
     whole = True
-    if data[i] == 46:
+    if load8(data, i) == 46:
         whole = False
         before = n
         i, x, n = take_digits(data, i + 1, x, n)
         if n == before or n > 19:
             return -1, negative, x, 0, True
         exponent = before - n
-    if data[i] | 32 == 101:
+    if load8(data, i) | 32 == 101:
         whole = False
         i += 1
-        down = data[i] == 45
-        if down or data[i] == 43:
+        down = load8(data, i) == 45
+        if down or load8(data, i) == 43:
             i += 1
         word = load64(data, i)
         m = digit_run(word)
@@ -260,8 +258,8 @@ def read_date(data, i):
         return -2_000_000_000
     y = pair(t, 0) * 100 + pair(t, 16)
     m = pair(t, 40)
-    a = np.int64(data[i + 8]) - 48
-    b = np.int64(data[i + 9]) - 48
+    a = np.int64(load8(data, i + 8)) - 48
+    b = np.int64(load8(data, i + 9)) - 48
     d = a * 10 + b
     if a < 0 or a > 9 or b < 0 or b > 9 or m < 1 or m > 12 or d < 1:
         return -2_000_000_000
@@ -291,7 +289,7 @@ def read_fraction(data, i, precision):
     Returns:
         (place after it, nanoseconds cut to ``precision`` digits); the place is -1 if it is wrong.
     """
-    if data[i] != 46:
+    if load8(data, i) != 46:
         return i, 0
     after, x, n = take_digits(data, i + 1, U(0), 0)
     if n == 0 or n > 9:

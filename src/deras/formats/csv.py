@@ -1,7 +1,7 @@
 """Format ``csv``: separated values, one record a line (line feeds in quotes belong to the value).
 
-Options and forms are Flink's. Ours: ``header`` (Flink's format knows none), and an empty field of a type other than text
-is NULL (Flink fails on it). Wrong values are refused as in :mod:`deras.formats.json`.
+Options and forms are Flink's. Ours: ``header`` (Flink's format knows none), and an empty field of a type other than
+text is NULL (Flink fails on it). Wrong values are refused as in :mod:`deras.formats.json`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Format ``parquet``: columnar files, read and written whole. Columns are found by name; types are cast where nothing is lost."""
+"""Format ``parquet``: columnar files, read and written whole. Columns are found by name and cast."""
 
 from __future__ import annotations
 
@@ -101,8 +101,7 @@ def _column(path: Path, name: str, t: SqlType, array: pa.Array) -> Column:
         series = pl.Series("", array)
         target = polars_type(t)
         if t.is_timestamp and isinstance(series.dtype, pl.Datetime):
-            unit = "ns" if t.nanoseconds else "us"
-            found = series.cast(pl.Datetime(unit))
+            found = series.cast(pl.Datetime("ns" if t.nanoseconds else "us"))
             if t.kind is Kind.TIMESTAMP_LTZ:
                 found = found.dt.replace_time_zone("UTC")
         elif series.dtype == target:
