@@ -36,8 +36,8 @@ def _fit(cells, at, n):  # type: ignore[no-untyped-def]
     if mean <= 0.0 or variance <= 0.0:
         return 0.0, max(mean, 1e-300)
     ratio = mean * mean / variance
-    # Outside these bounds the moments are no longer finite (above) or the tail ends at the largest peak (below).
-    shape = min(0.45, max(-0.5, 0.5 * (1.0 - ratio)))
+    # Above, the moments are no longer finite. Below, the tail would end, and a value beyond its end be called impossible.
+    shape = min(0.45, max(0.0, 0.5 * (1.0 - ratio)))
     return shape, mean * (1.0 - shape)
 
 

@@ -31,7 +31,7 @@ def _fraction(value: Any) -> str | None:
 
 
 OPTIONS = (
-    Option("risk", "float", "Chance below which a value is an anomaly.", 1e-4, check=_fraction),
+    Option("risk", "float", "Chance below which a value is an anomaly.", 3e-4, check=_fraction),
     Option("depth", "int", "Rows of the moving mean that follows the drift.", 30, check=_positive),
     Option("calibrate", "int", "Rows learned before the first judgement.", 500, check=_positive),
     Option("level", "float", "Quantile above which a residual counts as a peak.", 0.98, check=_fraction),
