@@ -33,9 +33,13 @@ class PrintWriter(Writer):
     """
 
     def __init__(self, schema: Schema, identifier: str, error: bool) -> None:
-        self._key = schema.key or None
+        self._key: tuple[int, ...] | None = schema.key or None
         self._prefix = f"{identifier}> " if identifier else ""
         self._error = error
+
+    def identify(self, key: tuple[int, ...] | None) -> None:
+        """The query's own key decides what is an update, whether the table declares one or not."""
+        self._key = key
 
     def write(self, delta: Delta, tick: Tick) -> None:
         """One line a change, flushed; a change of weight n is n lines."""

@@ -127,6 +127,11 @@ class Writer(abc.ABC):
     def write(self, delta: Delta, tick: Tick) -> None:
         """Take changes, in order. May block (that is the backpressure)."""
 
+    def identify(self, key: tuple[int, ...] | None) -> None:  # noqa: B027 (optional)
+        """Told before the first ``write``: positions that tell the rows apart, () for a single row, None if only the
+        whole row does. For writers that show which changes are updates.
+        """
+
     def prepare(self, epoch: int) -> dict[str, Any] | None:
         """Flush; give a JSON token that ``Sink.commit`` needs, or None if nothing is to be committed."""
         return None

@@ -113,3 +113,22 @@ class Dataflow:
     deterministic: bool = True
     limit: int | None = None
     explain: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def materialised(self) -> bool:
+        """Whether the target's rows must be kept to find the one of each key.
+
+        So it is for views, and for sinks whose primary key is not the query's own upsert key: the last arrived row of a
+        key wins, and when it goes the one before comes back.
+        """
+        t = self.target
+        if t.kind == "view":
+            return True
+        own = bool(t.upsert_key) and set(t.upsert_key) <= set(t.schema.key)
+        return t.kind == "sink" and bool(t.schema.key) and not self.append_only and not own
+
+    @property
+    def identity(self) -> tuple[int, ...] | None:
+        """What tells the rows that reach the target apart: positions, () for a single row, None for the whole row."""
+        key = self.target.schema.key
+        return key if key and self.materialised else self.target.identity

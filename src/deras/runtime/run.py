@@ -201,9 +201,9 @@ class Run:
             ids.append(self._add_node(name, node.make(), reads, node.label, node.make, flow.durable))
         flow.nodes = ids
         flow.output = ids[dataflow.output] if dataflow.output >= 0 else inputs[~dataflow.output]
+        if dataflow.materialised and not hasattr(self.graph.nodes[flow.output].operator, "snapshot"):
+            self._materialize(flow)
         if flow.kind == "view":
-            if not hasattr(self.graph.nodes[flow.output].operator, "snapshot"):
-                self._materialize(flow)
             self.views[flow.name] = flow
             self._open_history(flow)
         flow.notes.extend(added.notes)
@@ -231,8 +231,8 @@ class Run:
 
         d = flow.dataflow
 
-        def make() -> Operator:  # any view that the plan left without rows of its own
-            return Materialize(d.target.schema, d.target.schema.key, d.append_only)
+        def make() -> Operator:  # what the plan left without rows of its own
+            return Materialize(d.target.schema, d.target.schema.key, d.append_only, d.target.upsert_key)
 
         name = f"{flow.key}:{d.nodes[d.output].name if d.output >= 0 else 'source'}:rows"
         flow.output = self._add_node(name, make(), (flow.output,), f"Materialize({flow.name})", make, True)

@@ -70,6 +70,9 @@ def open_table(
         made = kind(read_options(kind.options, own, what=f"format '{format_name}'"))
         declared += [replace(o, name=p + o.name, required=False) for o in kind.options for p in prefixes]
     elif connector.formats == "required":
+        odd = {k: t for k, t in texts.items() if "." not in k and not any(o.matches(k) for o in declared)}
+        if odd:  # a misspelt 'format' is told as such
+            read_options(declared, odd, what=f"connector '{connector.name}'", extra=["format"])
         raise OptionError(f"connector '{connector.name}' needs option 'format'", hint="For example 'format' = 'json'.")
     options: Options = read_options(declared, texts, what=f"connector '{connector.name}'", extra=extra)
     return connector, TableContext(name, schema, options, made, folder, clock, rowtime, bounded_batch)

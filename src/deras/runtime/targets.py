@@ -109,6 +109,7 @@ class SinkTarget:
         connector, context = open_table(target.name, target.schema, options, folder=folder, clock=clock)
         self.sink: Sink = connector.sink(context)
         self.schema = target.schema
+        self.identity = flow.identity
         self.writer: Writer | None = None
         self.rows = 0
         self.last_token: dict[str, Any] | None = None
@@ -117,6 +118,7 @@ class SinkTarget:
         """Open the writer, after a restart with the token of the checkpoint."""
         self.last_token = state
         self.writer = self.sink.open(self.schema, state)
+        self.writer.identify(self.identity)
 
     def write(self, delta: Delta, tick: Tick) -> None:
         """Hand changes over; may block."""

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from deras.core.delta import Delta
+import numpy as np
+
+from deras.core.delta import Delta, Marks
 from deras.engine.operator import Operator, Out
 
 if TYPE_CHECKING:
@@ -15,7 +17,11 @@ if TYPE_CHECKING:
 
 
 class Union(Operator):
-    """All rows of all inputs: in a step, those of the first, then of the second …
+    """All rows of all inputs.
+
+    In a step, rows are merged by the watermark that they saw, rows that saw the same stay in the order of the inputs.
+    So a row is as late behind a union as if all rows had come one by one; without watermarks the rows of the first
+    input come first, then those of the second …
 
     Args:
         schema: of the output; the inputs have the same layouts.
@@ -35,8 +41,21 @@ class Union(Operator):
             for d in deltas
             if d is not None and d.length
         ]
-        return Out(Delta.concat(some)) if some else Out()
+        if not some:
+            return Out()
+        out = Delta.concat(some)
+        if isinstance(out.marks, int):
+            # No row can have seen more than the least watermark of all inputs.
+            return Out(_marked(out, min(out.marks, tick.high)))
+        if len(some) > 1:
+            order = np.argsort(np.concatenate([np.maximum.accumulate(d.mark_array()) for d in some]), kind="stable")
+            out = out.take(order)
+        return Out(_marked(out, np.minimum(out.mark_array(), tick.high)))
 
     def explain(self) -> dict[str, Any]:
         """Facts for EXPLAIN."""
         return {"operator": "Union", "inputs": self.inputs, "state": "none"}
+
+
+def _marked(delta: Delta, marks: Marks | int) -> Delta:
+    return Delta(delta.schema, delta.columns, delta.weights, marks, delta.length)
