@@ -1,4 +1,4 @@
-"""Planned dataflows in one graph, fed by hand: with checkpoints and crashes, without threads, files and time of their own.
+"""Planned dataflows in one graph, fed by hand: with checkpoints and crashes, without threads and files.
 
 A stage is to dataflows what the job is, minus the outside: the same nodes under the same names, rows and time given by
 the caller, the state taken and put back between any two steps.
@@ -183,13 +183,13 @@ class Stage:
             ids.append(self._node(node.name, node.make(), reads))
         out = ids[flow.output] if flow.output >= 0 else inputs[~flow.output]
         target = flow.target
-        key = target.identity
+        if flow.materialised:
+            rows = Materialize(target.schema, target.schema.key, flow.append_only, target.upsert_key)
+            out = self._node(f"{target.name}:rows", rows, [out])
         if target.kind == "view":
-            rows = Materialize(target.schema, target.schema.key, flow.append_only, target.upsert_key or None)
-            out = views[target.name] = self._node(f"{target.name}:rows", rows, [out])
-            key = target.schema.key or key
+            views[target.name] = out
         self._targets.append(out)
-        self.outputs.append(Output(target.name, target.kind, key))
+        self.outputs.append(Output(target.name, target.kind, flow.identity))
 
     def _node(self, name: str, operator: Any, inputs: list[int]) -> int:
         unique, n = name, 1
