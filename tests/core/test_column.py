@@ -104,3 +104,32 @@ def test_nested_values_stay_polars() -> None:
     row = Column.of_values(t.row(a=t.INT, b=t.STRING), [{"a": 1, "b": "x"}])
     with pytest.raises(TypeError):
         row.words()
+
+
+@pytest.mark.parametrize("t_", [v[0] for v in VALUES], ids=str)
+def test_nulls_that_nobody_looked_at(t_: t.SqlType) -> None:
+    def fresh() -> Column:
+        return Column.nulls(t_, 3)
+
+    assert fresh().values() == [None] * 3
+    assert fresh().series().dtype == t.polars_type(t_)
+    assert fresh().valid().tolist() == [0, 0, 0]
+    assert fresh().take(np.array([2, 0])).values() == [None, None]
+    assert fresh().slice(1, 3).values() == [None, None]
+    assert fresh().slice(1, 1).values() == []
+    assert fresh().with_type(t_.with_nullable(True)).values() == [None] * 3
+    c = fresh()
+    array = c._numpy()  # the array first, then everything else from it
+    assert len(array.views if isinstance(array, Views) else array) == 3
+    assert c.values() == [None] * 3
+    assert Column.concat([fresh(), fresh()]).values() == [None] * 6
+
+
+@pytest.mark.parametrize(("t_", "values"), [(v[0], v[1]) for v in VALUES], ids=lambda x: str(x)[:12])
+@given(data=st.data())
+@settings(max_examples=10)
+def test_nulls_beside_values(t_: t.SqlType, values: st.SearchStrategy[Any], data: st.DataObject) -> None:
+    given_ = Column.of_values(t_, [data.draw(values), data.draw(values)])
+    both = Column.concat([Column.nulls(t_, 1), given_, Column.nulls(t_, 2)])
+    assert both.values() == [None, *given_.values(), None, None]
+    assert both.valid().tolist() == [0, 1, 1, 0, 0]

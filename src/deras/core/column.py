@@ -58,6 +58,7 @@ class Column:
 
     Make one with :meth:`of_words`, :meth:`of_floats`, :meth:`of_limbs`, :meth:`of_views`, :meth:`of_series`,
     :meth:`of_values`. Ask for ``words()``, ``floats()``, ``limbs()``, ``views()``, ``valid()`` or ``series()``.
+    With neither array nor series it holds NULLs only: columns that nobody reads cost nothing.
     """
 
     __slots__ = ("_array", "_has_valid", "_series", "_valid", "length", "type")
@@ -116,17 +117,25 @@ class Column:
 
     @classmethod
     def nulls(cls, type_: SqlType, n: int) -> Column:
-        """N NULLs."""
-        return cls.of_series(type_, pl.Series("", [], dtype=polars_type(type_)).extend_constant(None, n))
+        """N NULLs; they take no memory until somebody looks at them."""
+        return cls(type_, n)
 
     # ---- reading
 
     def __len__(self) -> int:
         return self.length
 
+    @property
+    def _void(self) -> bool:
+        """Whether it holds NULLs only and has not been looked at."""
+        return self._array is None and self._series is None
+
     def valid(self) -> Bits | None:
         """uint8[n] with 1 for values and 0 for NULLs, or None if there is no NULL."""
         if not self._has_valid:
+            if self._void and self.length and self.type.layout is not Layout.NESTED:
+                self._array = self._to_numpy()
+                return self._valid
             s = self.series()
             self._valid = _plain(s.is_not_null().cast(pl.UInt8).to_numpy()) if s.null_count() else None
             self._has_valid = True
@@ -156,7 +165,7 @@ class Column:
     def series(self) -> pl.Series:
         """The Polars series (nameless)."""
         if self._series is None:
-            self._series = self._to_series()
+            self._series = _no_values(self.type, self.length) if self._array is None else self._to_series()
         return self._series
 
     def to_arrow(self) -> pa.Array:
@@ -211,7 +220,19 @@ class Column:
                 raise TypeError(f"{t} has no array form")
 
     def _to_numpy(self) -> Any:
-        s, t = self.series(), self.type
+        n, t = self.length, self.type
+        if self._void and n and t.layout is not Layout.NESTED:
+            self._valid, self._has_valid = np.zeros(n, np.uint8), True
+            match t.layout:
+                case Layout.WORDS:
+                    return np.zeros(n, np.int64)
+                case Layout.FLOATS:
+                    return np.zeros(n, np.float64)
+                case Layout.LIMBS:
+                    return np.zeros((n, 2), np.int64)
+                case _:
+                    return Views(np.zeros((n, 2), np.uint64), [])
+        s = self.series()
         match t.layout:
             case Layout.WORDS:
                 if t.kind is Kind.DECIMAL:
@@ -250,6 +271,8 @@ class Column:
             else:
                 taken = self._array[rows]
             return Column._of(self.type, taken, len(rows), valid)
+        if self._series is None:
+            return Column.nulls(self.type, len(rows))
         return Column.of_series(self.type, self.series().gather(pl.Series(rows)))
 
     def slice(self, start: int, stop: int) -> Column:
@@ -261,6 +284,8 @@ class Column:
             else:
                 part = self._array[start:stop]
             return Column._of(self.type, part, stop - start, valid)
+        if self._series is None:
+            return Column.nulls(self.type, stop - start)
         return Column.of_series(self.type, self.series().slice(start, stop - start))
 
     def with_type(self, type_: SqlType) -> Column:
@@ -275,6 +300,8 @@ class Column:
         if len(columns) == 1:
             return columns[0]
         t = columns[0].type
+        if all(c._void for c in columns):
+            return Column.nulls(t, sum(map(len, columns)))
         if t.layout in (Layout.WORDS, Layout.FLOATS, Layout.LIMBS):
             parts = [c._numpy() for c in columns]
             valids = [c.valid() for c in columns]
@@ -307,6 +334,11 @@ def _plain(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
     """
     array = np.ascontiguousarray(array)
     return array if array.flags.writeable or not array.size else np.asarray(_Alias(array))
+
+
+def _no_values(t: SqlType, n: int) -> pl.Series:
+    one = pl.Series("", [None] if n else [], dtype=polars_type(t))
+    return one.new_from_index(0, n) if n else one
 
 
 def _series(array: pa.Array) -> pl.Series:

@@ -7,16 +7,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import polars as pl
 
 from deras.core.column import Column
 from deras.core.records import Block, Reason, Rejected
-from deras.core.types import SqlType, polars_type
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from deras.core.schema import Schema
+    from deras.core.types import SqlType
 
 Bits = npt.NDArray[np.uint8]
 
@@ -82,19 +81,11 @@ def metadata_column(t: SqlType, value: Any, n: int, kept: npt.NDArray[np.int64] 
 
 
 class Nulls:
-    """Columns of NULLs, cut from one that is kept for each type (making one costs more than decoding a small block)."""
-
-    def __init__(self) -> None:
-        self._kept: dict[SqlType, Column] = {}
+    """Columns of NULLs."""
 
     def column(self, t: SqlType, n: int) -> Column:
         """N NULLs."""
-        found = self._kept.get(t)
-        if found is None or len(found) < n:
-            room = max(1024, 2 * n)
-            one = pl.Series("", [None], dtype=polars_type(t))
-            found = self._kept[t] = Column.of_series(t, one.new_from_index(0, room))
-        return found.slice(0, n)
+        return Column.nulls(t, n)
 
 
 def physical(schema: Schema, wanted: Sequence[int] | None) -> list[int]:
