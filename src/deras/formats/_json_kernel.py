@@ -374,30 +374,35 @@ def key_hash(data, i, n):
     return h ^ h >> U(29)
 
 
-@routine
-def _find_key(data, i, n, keys, koff, klen, table, state):
-    """The key of n bytes at i: its number, learned if there is room for it; else -1."""
+@helper
+def _find_key(data, i, n, keys, koff, klen, table):
+    """The key of n bytes at i: its number, or -1 - the slot where it would stand."""
     mask = len(table) - 1
     slot = np.int64(key_hash(data, i, n) >> U(20)) & mask
-    for _ in range(len(table)):
-        k = table[slot]
-        if k < 0:
-            break
-        if klen[k] == n + 2 and _same(data, i, keys, koff[k] + 1, n):
-            return k
+    while True:
+        f = table[U(slot)]
+        if f < 0:
+            return -1 - slot
+        if klen[U(f)] == n + 2 and _same(data, i, keys, koff[U(f)] + 1, n):
+            return f
         slot = (slot + 1) & mask
-    k = state[KEYS]
+
+
+@routine
+def _learn_key(data, i, n, slot, keys, koff, klen, table, state):
+    """Remember an unknown key; gives its number, or -1 if there is no room (a table is at most half full)."""
+    f = state[KEYS]
     place = state[KEY_BYTES]
-    if n > MAX_KEY or k >= len(koff) or place + n + 2 + 64 > len(keys) or 2 * k >= len(table):
+    if n > MAX_KEY or f >= len(koff) or place + n + 2 + 64 > len(keys) or 2 * f >= len(table):
         return -1
     for j in range(n + 2):
         keys[place + j] = load8(data, i - 1 + j)
-    koff[k] = place
-    klen[k] = n + 2
-    table[slot] = k
-    state[KEYS] = k + 1
+    koff[f] = place
+    klen[f] = n + 2
+    table[slot] = f
+    state[KEYS] = f + 1
     state[KEY_BYTES] = place + n + 2
-    return k
+    return f
 
 
 _ARRAYS = (
@@ -479,7 +484,9 @@ def decode(
                         if close < 0 or escaped:
                             ok = False
                             break
-                        f = _find_key(data, i + 1, close - i - 1, keys, koff, klen, table, state)
+                        f = _find_key(data, i + 1, close - i - 1, keys, koff, klen, table)
+                        if f < 0:
+                            f = _learn_key(data, i + 1, close - i - 1, -1 - f, keys, koff, klen, table, state)
                         if f >= 0:
                             follower[U(last)] = f
                         i = close + 1
