@@ -265,6 +265,9 @@ def check_options(table: CatalogTable, given: Sequence[ast.Property]) -> None:
         extra = ["connector"]
         if kind.formats == "required" or name is not None:
             if name is None:
+                odd = {k: t for k, t in texts.items() if "." not in k}
+                named = [replace(o, required=False) for o in declared]
+                read_options(named, odd, what=f"connector '{kind.name}'", extra=[*extra, "format"])  # 'formt' …
                 raise OptionError(
                     f"connector '{kind.name}' needs option 'format'", hint="For example 'format' = 'json'."
                 )
