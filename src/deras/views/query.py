@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import threading
-import warnings
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -142,9 +141,8 @@ class AdHoc:
             watcher = threading.Thread(target=watch, name="deras-query-watch", daemon=True)
             watcher.start()
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", UserWarning)
-                return cursor.execute(sql, params).to_arrow_table()
+            relation = cursor.sql(sql, params=params) if params else cursor.sql(sql)
+            return relation.to_arrow_table()
         except duckdb.InterruptException:
             hint = "Ask for fewer rows, or allow more time."
             raise QueryCancelledError(why[0] if why else "the query was cancelled", hint=hint) from None
