@@ -73,8 +73,8 @@ def _tell(facts: dict[str, Any]) -> None:
         lines.append(f"last checkpoint failed: {last['error']['message']}")
     counts = facts["quarantine"]["counts"]
     if counts:
-        parts = ", ".join(f"{c['rows']:,} {c['reason']} from {c['table']}" for c in counts)
-        lines.append(f"quarantine: {parts}; SELECT * FROM deras_quarantine tells more")
+        parts = ", ".join(f"{c['rows']:,} {c['reason']} of {c['table']}" for c in counts)
+        lines.append(f"quarantine: {parts} (view deras_quarantine)")
     lines += [f"note: {n}" for n in facts["notes"][-5:]]
     sys.stdout.write("\n".join(lines) + "\n")
     if facts["sources"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sys
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from prompt_toolkit.completion import Completer, Completion
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.lexers import PygmentsLexer
-from pygments.lexers.sql import SqlLexer
+from pygments.lexers.sql import SqlLexer  # type: ignore[import-untyped,unused-ignore]
 
 from deras.cli.host import say
 from deras.cli.sql import Output, history_file, interruptible, parts, show
@@ -45,10 +46,8 @@ class SqlCompleter(Completer):
 
     def refresh(self) -> None:
         """Ask again what there is; after every statement."""
-        try:
+        with contextlib.suppress(DerasError):  # the owner is gone: the next statement says so
             self._names = self._session.names()
-        except DerasError:
-            pass  # the owner is gone: the next statement says so
 
     def get_completions(self, document: Document, complete_event: CompleteEvent) -> Iterator[Completion]:
         """What may stand here."""

@@ -72,10 +72,11 @@ def sql(arguments: argparse.Namespace) -> int:
     with connect(arguments.project) as session:
         for note in [] if session.attached else session.job.notes:
             say(f"note: {note}")
+        before = set() if session.attached else {f.id for f in session.job.flows}
         try:
             run_text(session, text, output)
             if not session.attached:
-                _finish(session, output.timeout)
+                _finish(session, before, output.timeout)
         except KeyboardInterrupt:
             return 130
     return 0
@@ -89,13 +90,14 @@ def _stdin() -> str:
         raise ConfigError(f"standard input is not UTF-8 (byte {e.start + 1})") from None
 
 
-def _finish(session: Any, timeout: float | None) -> None:
-    """What was started here ends here: wait for it."""
+def _finish(session: Any, before: set[int], timeout: float | None) -> None:
+    """What was started here ends here: wait for it. What the project ran before (``before``) goes on another time."""
     clock = SystemClock()
     until = None if timeout is None else clock.monotonic() + timeout
-    while not session.wait(0.1):
-        if until is not None and clock.monotonic() >= until:
-            return
+    for flow in session.job.flows:
+        while flow.id not in before and not flow.wait(0.1):
+            if until is not None and clock.monotonic() >= until:
+                return
 
 
 def run_text(session: Any, text: str, output: Output) -> None:

@@ -40,7 +40,7 @@ class Progress:
             self._shown = False
 
 
-def warm(arguments: argparse.Namespace) -> int:
+def warm(_: argparse.Namespace) -> int:
     """Compile all kernels into the user's cache."""
     from deras.core.jit import cache_folder, warm_all
 

@@ -121,14 +121,15 @@ class RemoteSession:
                 wire.send(sock, {"op": op, "id": number, **more})
                 head, body = wire.receive(sock)
             except (OSError, wire.ClosedError):
-                raise self._gone() from None
+                raise self.gone() from None
             finally:
                 self._now = None
         if not head.get("ok"):
             raise wire.error_of_json(head.get("error") or {})
         return head, body
 
-    def _gone(self) -> ExternalError:
+    def gone(self) -> ExternalError:
+        """What is said when the owner is no more there."""
         return ExternalError(
             f"process {self.pid}, which ran the project '{self.folder}', has ended",
             hint="Start it again; it goes on from its last checkpoint.",
@@ -221,7 +222,14 @@ class RemoteSession:
         try:
             return connect(self._address, self.pid)
         except ExternalError:
-            raise self._gone() from None
+            raise self.gone() from None
+
+    def forget(self, result: str) -> None:
+        """A query whose changes nobody fetched is not wanted any more."""
+        sock = self._sock
+        if sock is not None:
+            with contextlib.suppress(OSError):
+                wire.send(sock, {"op": "cancel", "result": result})
 
     def close(self) -> None:
         """Detach; the project runs on. Twice is fine."""
@@ -249,56 +257,58 @@ class _RemoteStream(Stream):
         self._sock: socket.socket | None = None
         self._over = False
         self._guard = threading.Lock()
+        self._taking = threading.RLock()
 
     def take(self, timeout: float | None = None) -> Delta | None:
-        if self._over:
-            if self.error is not None:
-                raise self.error
-            return None
+        with self._taking:
+            if self._over:
+                if self.error is not None:
+                    raise self.error
+                return None
+            try:
+                return self._take(timeout)
+            finally:
+                if self._over and self._sock is not None:
+                    self._sock.close()
+
+    def _take(self, timeout: float | None) -> Delta | None:
         with self._guard:
+            if self._over:
+                return None
+            if self._sock is None:
+                self._sock = self._session.stream()
+                wire.send(self._sock, {"op": "stream", "result": self._name})
             sock = self._sock
-            if sock is None:
-                sock = self._sock = self._session.stream()
-                wire.send(sock, {"op": "stream", "result": self._name})
+        if not select.select([sock], [], [], timeout)[0]:
+            raise TimeoutError
         try:
-            ready, _, _ = select.select([sock], [], [], timeout)
-            if not ready:
-                raise TimeoutError
             head, body = wire.receive(sock)
-        except (ValueError, OSError, wire.ClosedError) as e:
-            if isinstance(e, TimeoutError):
-                raise
+        except wire.ClosedError:
             if self._over:  # closed by another thread
                 return None
-            self._over = True
-            self.error = self._session._gone()
-            raise self.error from None
+            head, body = {"error": wire.error_to_json(self._session.gone())}, b""
         if "rows" in head:
             return wire.delta_of_bytes(self._schema, body)
         self._over = True
-        self._hang_up()
         if "error" in head:
             self.error = wire.error_of_json(head["error"])
             raise self.error
         return None
 
-    def _hang_up(self) -> None:
-        sock = self._sock
-        if sock is not None:
-            with contextlib.suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
-
     def close(self) -> None:
-        over, self._over = self._over, True
-        if over:
-            return
         with self._guard:
-            opened = self._sock is not None
-        if opened:
-            self._hang_up()
-        elif self._session._sock is not None:
-            with contextlib.suppress(OSError):
-                wire.send(self._session._sock, {"op": "cancel", "result": self._name})
+            if self._over:
+                return
+            self._over = True
+            sock = self._sock
+        if sock is None:
+            self._session.forget(self._name)
+            return
+        with contextlib.suppress(OSError):
+            sock.shutdown(socket.SHUT_RDWR)  # wakes the one who takes
+        if self._taking.acquire(timeout=1.0):
+            sock.close()
+            self._taking.release()
 
 
 def quoted(name: str) -> str:

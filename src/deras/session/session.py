@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -334,7 +335,13 @@ class Session:
             table = self.ask.query(_double_quoted(source), timeout=None, cancel=cancel)
         finally:
             self._asking = None
-        return Result(_schema_of(table), table=table)
+        shown = {f.name: f for v in self.job.views.values() for f in v.schema if f.type.is_timestamp}
+        # The engine for questions knows no precision: a view's column keeps its own.
+        fields = [
+            replace(f, type=shown[f.name].type) if f.name in shown and shown[f.name].type.kind is f.type.kind else f
+            for f in _schema_of(table)
+        ]
+        return Result(Schema(tuple(fields)), table=table)
 
     def _statement(
         self, statement: ast.Statement, text: str, origin: str, waiting: list[tuple[Planned, str]]
@@ -437,7 +444,7 @@ class Session:
         local = {c.name.name for n in statement.walk() if isinstance(n, ast.Query) for c in n.ctes}
         found = False
         for node in statement.walk():
-            if isinstance(node, ast.TableRef):
+            if isinstance(node, (ast.TableRef, ast.TableBody)):
                 names = node.name.names
                 if len(names) == 1 and names[0] in local:
                     continue
