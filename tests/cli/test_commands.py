@@ -8,12 +8,12 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 import urllib.request
 
 import pytest
 
 from deras.cli.main import main
+from deras.core.time import SystemClock
 
 NUMBERS = """CREATE TABLE numbers (id BIGINT) WITH (
   'connector' = 'datagen', 'number-of-rows' = '20',
@@ -121,8 +121,8 @@ def test_run_bounded_pipeline(script, tmp_path, capsys):
     sink = tmp_path / "out"
     text = (
         NUMBERS
-        + f"""CREATE TABLE out (id BIGINT) WITH ('connector' = 'filesystem', 'path' = '{sink}', 'format' = 'csv');
-INSERT INTO out SELECT id FROM numbers WHERE id > 17;"""
+        + f"""CREATE TABLE files (id BIGINT) WITH ('connector' = 'filesystem', 'path' = '{sink}', 'format' = 'csv');
+INSERT INTO files SELECT id FROM numbers WHERE id > 17;"""
     )
     assert main(["run", script(text)]) == 0
     rows = [
@@ -212,7 +212,7 @@ def test_running_project(script, tmp_path, capsys):
         for _ in range(200):
             if total() == f"total\n{value}\n":
                 return
-            time.sleep(0.02)
+            SystemClock().sleep(0.02)
         assert total() == f"total\n{value}\n"
 
     p, url = start()

@@ -6,7 +6,10 @@ import stat
 
 import pytest
 
+from deras.core.delta import Delta
 from deras.core.errors import BindError, DerasError, ExternalError
+from deras.core.schema import Schema
+from deras.core.types import BIGINT, STRING, array, map_of, row
 from deras.runtime.project import owner
 from deras.session import wire
 from deras.session.remote import attach
@@ -47,13 +50,13 @@ def test_answers_and_changes(folder):
 def test_types_survive_the_wire(folder):
     with attach(folder) as s:
         r = s.sql(
-            "SELECT CAST(1.50 AS DECIMAL(10, 2)) AS d, TIMESTAMP '2026-01-02 03:04:05.678' AS t, ARRAY[1, 2] AS a, "
-            "MAP['k', 1] AS m, CAST(NULL AS STRING) AS s, CAST('ab' AS BYTES) AS b, DATE '2026-01-02' AS day"
+            "SELECT CAST(1.50 AS DECIMAL(10, 2)) AS d, TIMESTAMP '2026-01-02 03:04:05.678' AS t, "
+            "CAST(NULL AS STRING) AS s, CAST('ab' AS BYTES) AS b, DATE '2026-01-02' AS d1"
         )
         with Session() as own:
             same = own.sql(
-                "SELECT CAST(1.50 AS DECIMAL(10, 2)) AS d, TIMESTAMP '2026-01-02 03:04:05.678' AS t, ARRAY[1, 2] AS a, "
-                "MAP['k', 1] AS m, CAST(NULL AS STRING) AS s, CAST('ab' AS BYTES) AS b, DATE '2026-01-02' AS day"
+                "SELECT CAST(1.50 AS DECIMAL(10, 2)) AS d, TIMESTAMP '2026-01-02 03:04:05.678' AS t, "
+                "CAST(NULL AS STRING) AS s, CAST('ab' AS BYTES) AS b, DATE '2026-01-02' AS d1"
             )
             assert r.rows() == same.rows()
             assert r.schema.types == same.schema.types
@@ -167,3 +170,11 @@ def test_another_protocol_is_named(folder, monkeypatch):
     monkeypatch.setattr(remote.wire, "receive", old)
     with pytest.raises(ExternalError, match=r"Deras 0\.0\.1"):
         attach(folder)
+
+
+def test_nested_rows_survive_the_wire():
+    schema = Schema.of(a=array(BIGINT), m=map_of(STRING, BIGINT), r=row(x=BIGINT, y=STRING))
+    delta = Delta.of(schema, [[[1, None], [{"key": "k", "value": 2}], {"x": 1, "y": "z"}], [None, None, None]], [1, -1])
+    found = wire.delta_of_bytes(wire.schema_of_json(wire.schema_to_json(schema)), wire.delta_to_bytes(delta))
+    assert found.schema.types == schema.types
+    assert list(found.changes()) == list(delta.changes())
