@@ -187,8 +187,8 @@ class Delta:
                 keep.append(i)
                 weights.append(totals[k])
         taken = self.take(np.array(keep, np.int64))
-        w = np.array(weights, np.int64)
-        return Delta(self.schema, taken.columns, None if (w == 1).all() else w, taken.marks, len(keep))
+        summed = np.array(weights, np.int64)
+        return Delta(self.schema, taken.columns, None if (summed == 1).all() else summed, taken.marks, len(keep))
 
     def __repr__(self) -> str:
         head = [f"{'+' if w > 0 else '-'}{abs(w) if abs(w) != 1 else ''} {r}" for w, r in list(self.changes())[:20]]

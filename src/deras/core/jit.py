@@ -22,6 +22,7 @@ import importlib.util
 import logging
 import os
 import re
+import subprocess
 import sys
 import threading
 from pathlib import Path
@@ -129,6 +130,13 @@ class Kernel:
         return self._call is not None
 
     @property
+    def cached(self) -> bool:
+        """Whether the cache folder holds it for this machine and these sources."""
+        cache = getattr(self._made(), "_cache", None)
+        index = getattr(getattr(cache, "_cache_file", None), "_index_path", None)
+        return index is not None and Path(index).exists()
+
+    @property
     def _numba_type_(self) -> Any:
         # So that a kernel named in another kernel's body is an ordinary Numba function there.
         return types.Dispatcher(self._made())
@@ -197,11 +205,56 @@ def warm_all(progress: Callable[[str, int, int], None] | None = None) -> int:
     for module in _kernel_modules():
         importlib.import_module(module)
     found = list(_registry.values())
-    for i, k in enumerate(found):
-        if progress is not None:
-            progress(k.name, i, len(found))
-        k.load()
+    done = 0
+
+    def load(some: Sequence[Kernel]) -> None:
+        nonlocal done
+        for k in some:
+            if progress is not None:
+                progress(k.name, done, len(found))
+            k.load()
+            done += 1
+
+    missing = [k for k in found if not k.loaded and not k.cached]
+    helper_process = None
+    mine, theirs = _shares(missing)
+    if theirs and cache_folder() is not None and _cores() > 1:
+        # LLVM compiles under one lock a process, so the other half is for a second process, through the cache.
+        code = f"from deras.core.jit import _load_some; _load_some({[k.name for k in theirs]!r})"
+        with contextlib.suppress(OSError):
+            helper_process = subprocess.Popen(  # noqa: S603 (our own interpreter and names)
+                [sys.executable, "-c", code], stderr=subprocess.DEVNULL
+            )
+    first = set(map(id, mine if helper_process is not None else missing))
+    load([k for k in found if id(k) in first])
+    if helper_process is not None:
+        helper_process.wait()  # whatever it did not manage is compiled here
+    load([k for k in found if id(k) not in first])
     return len(found)
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _shares(some: Sequence[Kernel]) -> tuple[list[Kernel], list[Kernel]]:
+    """Two halves of about the same work, judged by the length of the code."""
+    mine: list[Kernel] = []
+    theirs: list[Kernel] = []
+    weights = [0, 0]
+    for k in sorted(some, key=lambda k: -len(k.function.__code__.co_code)):
+        side = 0 if weights[0] <= weights[1] else 1
+        weights[side] += len(k.function.__code__.co_code)
+        (mine, theirs)[side].append(k)
+    return mine, theirs
+
+
+def _load_some(names: Sequence[str]) -> None:
+    """In the second process: compile these kernels into the cache."""
+    for name in names:
+        parts = name.split(".")
+        importlib.import_module(".".join(parts[:-1]))
+        _registry[name].load()
 
 
 # ---- the cache

@@ -217,7 +217,7 @@ class SqlType:
             return f"{kind.value}<{', '.join(map(str, self.children))}>"
         if kind is Kind.ROW:
             return "ROW<" + ", ".join(f"`{n}` {t}" for n, t in zip(self.names, self.children, strict=True)) + ">"
-        return kind.value
+        return str(kind.value)
 
     @property
     def oid(self) -> int:
