@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from decimal import Decimal
+from decimal import Context, Decimal
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from deras.core.column import Column, Views
 
 TEXT = st.text(max_size=40)
 _LOW, _HIGH = dt.datetime(1900, 1, 1), dt.datetime(2200, 1, 1)
+WIDE = Context(prec=60)
 VALUES: list[tuple[t.SqlType, st.SearchStrategy[Any]]] = [
     (t.BOOLEAN, st.booleans()),
     (t.TINYINT, st.integers(-128, 127)),
@@ -27,7 +28,7 @@ VALUES: list[tuple[t.SqlType, st.SearchStrategy[Any]]] = [
     (t.DOUBLE, st.floats(allow_nan=False)),
     (t.decimal(10, 2), st.decimals(-99_999_999, 99_999_999, places=2)),
     (t.decimal(18, 0), st.integers(-(10**18) + 1, 10**18 - 1).map(Decimal)),
-    (t.decimal(38, 4), st.integers(-(10**38) + 1, 10**38 - 1).map(lambda i: Decimal(i).scaleb(-4))),
+    (t.decimal(38, 4), st.integers(-(10**38) + 1, 10**38 - 1).map(lambda i: WIDE.scaleb(Decimal(i), -4))),
     (t.STRING, TEXT),
     (t.char(5), st.text(min_size=5, max_size=5)),
     (t.BYTES, st.binary(max_size=40)),
