@@ -17,6 +17,7 @@ from deras.cli.shell import SqlCompleter
 from deras.cli.sql import parts
 from deras.core.delta import Delta
 from deras.core.schema import Schema
+from deras.core.time import SystemClock
 from deras.core.types import BIGINT, STRING
 from deras.session.session import Session
 
@@ -33,8 +34,10 @@ class Terminal:
         self.seen = ""
 
     def until(self, text: str, seconds: float = 30.0) -> str:
+        until = SystemClock().monotonic() + seconds
         while text not in self.seen:
-            if not select.select([self.master], [], [], seconds)[0]:
+            left = until - SystemClock().monotonic()
+            if left <= 0 or not select.select([self.master], [], [], left)[0]:
                 pytest.fail(f"{text!r} did not come; seen: {self.seen[-2000:]!r}")
             try:
                 self.seen += os.read(self.master, 65536).decode(errors="replace")
@@ -71,7 +74,7 @@ def test_a_visit(tmp_path):
         t.type("q")
         t.until("1 row in")
         t.type("SELECT id FROM e;\r")
-        t.until("│ id ")
+        t.until("id │")
         t.type("q")
         t.until(" in ")
         t.type("\x04")

@@ -9,6 +9,7 @@ import unicodedata
 from typing import IO, TYPE_CHECKING, Any, Protocol
 
 from deras.cli.values import clean, is_number, json_of, text_of
+from deras.core.types import Kind
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -20,6 +21,10 @@ if TYPE_CHECKING:
 _AT_ONCE = 1000
 """Rows after which a table's columns have their widths; later ones are cut to them."""
 _NARROW = 4
+_TYPICAL = {
+    Kind.BOOLEAN: 5, Kind.TINYINT: 4, Kind.SMALLINT: 6, Kind.INT: 11, Kind.BIGINT: 20, Kind.DOUBLE: 20, Kind.DATE: 10,
+    Kind.TIMESTAMP: 23, Kind.TIMESTAMP_LTZ: 23, Kind.VARCHAR: 20,
+}  # fmt: skip
 
 
 class Writer(Protocol):
@@ -141,7 +146,11 @@ class TableWriter:
 
     def _flush(self) -> None:
         if not self._widths:
-            self._widths = fit(self._names, self._waiting, self._room())
+            # Rows to come may be wider than the first ones.
+            typical = [" " * _TYPICAL.get(t.kind, 12) for t in self._schema.types] if self._live else []
+            typical = ["  ", *typical] if typical and self._changelog else typical
+            rows = [*self._waiting, typical] if typical else self._waiting
+            self._widths = fit(self._names, rows, self._room())
             self._rule("┌┬┐")
             self._line(self._names)
             self._rule("├┼┤")

@@ -24,7 +24,7 @@ from deras.sql.syntax.parser import parse_script
 from deras.views.query import AdHoc
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from deras.core.time import Clock
     from deras.engine.dataflow import Dataflow
@@ -109,7 +109,7 @@ class Session:
             if key not in self.settings.texts:
                 with contextlib.suppress(DerasError):
                     self.settings.set(key, value)
-        self.job.configure(self.settings.texts)
+        self._configure(self.settings.texts)
         waiting: list[tuple[Planned, str]] = []
         for s in again:
             try:
@@ -357,8 +357,7 @@ class Session:
                 return Result(planned.schema, rows=planned.rows, warnings=planned.warnings)
             case "set":
                 planned.apply()
-                if planned.name in self.settings.texts:
-                    self.job.configure({planned.name: self.settings.texts[planned.name]})
+                self._configure({k: t for k, t in self.settings.texts.items() if k == planned.name})
                 return done(planned.message or "OK", planned.warnings)
             case "session":
                 self._begin(waiting)
@@ -380,6 +379,10 @@ class Session:
                 else:
                     self._remember(source, origin)
                 return done(planned.message or "OK", planned.warnings)
+
+    def _configure(self, texts: Mapping[str, str]) -> None:
+        # What failing rows do also depends on strict-flink, and changes with RESET.
+        self.job.configure({**texts, "deras.on-error": self.settings.on_error})
 
     def _begin(self, waiting: list[tuple[Planned, str]]) -> None:
         """Attach what was planned, together."""
