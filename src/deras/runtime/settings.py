@@ -70,7 +70,7 @@ class JobSettings:
     step_rows: int = 65_536
     step_bytes: int = 16 << 20
     step_ms: float = 20.0
-    block_bytes: int = 1 << 20
+    block_bytes: int = 4 << 20
     idle_timeout_ms: float = 0.0
     on_error: Literal["quarantine", "fail"] = "quarantine"
     restart_attempts: int = 10

@@ -54,10 +54,11 @@ def pack(header: dict[str, Any], arrays: dict[str, Any]) -> bytearray:
     out = bytearray(_HEAD.size)
     out += text
     for a in parts:
-        out += a.tobytes() if a.size else b""
+        if a.size:
+            out += a.reshape(-1).view(np.uint8).data
         out += bytes(-len(out) % 8)
-    _HEAD.pack_into(out, 0, MAGIC, zlib.crc32(memoryview(out)[12:]), len(text))
-    # The checksum covers the header's length too, which is written only now.
+    _HEAD.pack_into(out, 0, MAGIC, 0, len(text))
+    # The checksum covers the header's length too.
     struct.pack_into("<I", out, 8, zlib.crc32(memoryview(out)[12:]))
     return out
 

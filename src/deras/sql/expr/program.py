@@ -16,6 +16,7 @@ from deras.core.types import BIGINT, Kind, SqlType, decimal, polars_type
 from deras.engine.operator import RowErrors
 from deras.sql.expr.compile import Compiler, HostStep, Value
 from deras.sql.expr.nodes import Expr, InputRef
+from deras.sql.functions.times import shift_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -179,14 +180,17 @@ class RowProgram:
         types = input.types
         self._identity = exprs is None
         computed: list[Expr] = []
-        self._plan: list[
-            tuple[bool, int]
-        ] = []  # (is an input column, its position) or (False, place among the computed)
+        # (is an input column, its position, what is added to its words) or (False, place among the computed, 0)
+        self._plan: list[tuple[bool, int, int]] = []
         for e in exprs or ():
+            shift = shift_of(e)
             if isinstance(e, InputRef):
-                self._plan.append((True, e.index))
+                self._plan.append((True, e.index, 0))
+            elif shift is not None:
+                # Every table's watermark is of this form: not worth the way through Polars and back.
+                self._plan.append((True, *shift))
             else:
-                self._plan.append((False, len(computed)))
+                self._plan.append((False, len(computed), 0))
                 computed.append(e)
         self._types = schema.types
         self._filter = None if predicate is None else Evaluation(types, [predicate], zone)
@@ -198,7 +202,7 @@ class RowProgram:
             pure = not self._filter.fallible and not both.fallible if self._filter else False
             self._both = both if pure and not both.steps else None
         kept = set(self._project.used) if self._project else set()
-        kept |= set(range(len(types))) if self._identity else {i for is_input, i in self._plan if is_input}
+        kept |= set(range(len(types))) if self._identity else {i for is_input, i, _ in self._plan if is_input}
         self._kept = sorted(kept)
         self._rng = np.random.default_rng(secrets.randbits(64) if seed is None else seed)
 
@@ -250,9 +254,12 @@ class RowProgram:
 
     def _columns(self, columns: Sequence[Column | None], series: Sequence[pl.Series]) -> list[Column]:
         made: list[Column] = []
-        for (is_input, i), t in zip(self._plan, self._types, strict=True):
+        for (is_input, i, shift), t in zip(self._plan, self._types, strict=True):
             if is_input:
                 c: Any = columns[i]
+                if shift:
+                    made.append(Column.of_words(t, c.words() + shift, c.valid()))
+                    continue
                 made.append(c if c.type is t or c.type == t else c.with_type(t))
             else:
                 made.append(column_of(series[i], t))

@@ -11,7 +11,7 @@ import polars as pl
 from deras.core import types as t
 from deras.core.types import Kind, SqlType, polars_type
 from deras.sql.expr.cast import cut, to_instant
-from deras.sql.expr.nodes import Call, Cast, Context, Expr, Literal, Where
+from deras.sql.expr.nodes import Call, Cast, Context, Expr, InputRef, Literal, Where
 from deras.sql.functions.registry import ArgumentError, CallContext, Function, cast_to, scalar
 
 if TYPE_CHECKING:
@@ -135,6 +135,19 @@ _SHIFT_BACK = _make("-", _negated)
 _SUM = _make("+", _interval_sum)
 _DIFFERENCE = _make("-", _interval_difference)
 _TIMES = _make("*", _times)
+
+
+def shift_of(e: Expr) -> tuple[int, int] | None:
+    """Of a timestamp column moved by a constant number of days … milliseconds: the column and the words to add."""
+    if not isinstance(e, Call) or (e.function is not _SHIFT and e.function is not _SHIFT_BACK):
+        return None
+    column, by = e.args
+    if not isinstance(column, InputRef) or not isinstance(by, Literal) or by.value is None:
+        return None
+    if not column.type.is_timestamp or by.type.kind is not Kind.INTERVAL_DAY:
+        return None
+    words = int(by.value) * column.type.words_per_ms
+    return column.index, words if e.function is _SHIFT else -words
 
 
 def _is_moment(x: SqlType) -> bool:
