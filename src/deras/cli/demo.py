@@ -49,14 +49,17 @@ def demo(arguments: argparse.Namespace) -> int:
 
 
 def _run(arguments: argparse.Namespace, name: str, folder: Path, asked: Any) -> int:
+    from deras.session.scripts import read_script
     from deras.session.session import Session
 
-    _compile()
-    if asked.is_set():
-        return 0
     session = Session(arguments.project, base=folder, restore=False)
     server = replayer = None
     try:
+        session.check(read_script(folder / "pipeline.sql"))  # imports what the script needs
+        _compile()
+        if asked.is_set():
+            session.close(drain=False)
+            return 0
         session.run(folder / "pipeline.sql")
         session.resume(("session",))
         host.notes(session)
@@ -79,12 +82,12 @@ def _run(arguments: argparse.Namespace, name: str, folder: Path, asked: Any) -> 
 
 
 def _compile() -> None:
-    """All kernels, with progress where it takes time: so that the first rows do not wait."""
+    """The kernels, with progress where it takes time: so that the first rows do not wait."""
     from deras.core.jit import warm_all
 
     progress = Progress("preparing, first time only:")
     try:
-        warm_all(progress)
+        warm_all(progress, everything=False)
     finally:
         progress.end()
 

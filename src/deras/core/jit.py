@@ -193,17 +193,20 @@ def kernels() -> dict[str, Kernel]:
     return dict(_registry)
 
 
-def warm_all(progress: Callable[[str, int, int], None] | None = None) -> int:
-    """Import every module of Deras that declares kernels, and compile all of them.
+def warm_all(progress: Callable[[str, int, int], None] | None = None, *, everything: bool = True) -> int:
+    """Compile all kernels, or load them from the cache.
 
     Args:
+        everything: of every module of Deras. False: of the modules imported so far, which are those a planned script
+            needs and some more.
         progress: called before each kernel with (name, number done, number of all).
 
     Returns:
         The number of kernels.
     """
-    for module in _kernel_modules():
-        importlib.import_module(module)
+    if everything:
+        for module in _kernel_modules():
+            importlib.import_module(module)
     found = list(_registry.values())
     done = 0
 
