@@ -315,8 +315,14 @@ class Runner:
         stage = self.stage()
         saved, at, kept, dropped, limits = Saved(), 0, [0] * len(stage.outputs), 0, list(stage._limits)
         i = crashes = epoch = 0
+        # At least one checkpoint, one step after it that is forgotten, and one crash.
+        sure: int | None = rnd.randrange(max(1, len(steps) - 1))
         while i < len(steps):
             choice = rnd.random()
+            if sure is not None and i == sure:
+                choice = 0.0
+            elif sure is not None and i == sure + 1 and at == sure:
+                choice, sure = 0.5, None
             if choice < 0.35:
                 epoch += 1
                 saved = stage.save(saved, epoch)
@@ -378,7 +384,10 @@ def four_ways(case: Case, *, seed: int = 0) -> Stage:
         o.check_legal()
     for name, run in runs.items():
         for o, want in zip(run.outputs, first.outputs, strict=True):
-            o.check_legal()
+            try:
+                o.check_legal()
+            except AssertionError as e:
+                raise AssertionError(f"{name}: {e}") from None
             if not _alike(o.rows(), want.rows()):
                 raise AssertionError(f"{name}: {o.name or 'query'}: {_difference(o.rows(), want.rows())}")
         if Counter((r, raw) for r, _, raw in run.dropped) != Counter((r, raw) for r, _, raw in first.dropped):
