@@ -14,12 +14,13 @@ CREATE TABLE readings (
   'json.timestamp-format.standard' = 'ISO-8601'
 );
 
--- What is normal is learned per sensor while the rows go by; nothing is configured.
+-- What is normal is learned per sensor while the rows go by. RISK: how seldom a value must be to raise an alarm.
 CREATE VIEW judged AS
 SELECT * FROM TABLE(DETECT_ANOMALIES(
   DATA     => TABLE readings PARTITION BY sensor,
   TIMECOL  => DESCRIPTOR(ts),
-  VALUECOL => DESCRIPTOR(`value`)
+  VALUECOL => DESCRIPTOR(`value`),
+  RISK     => 0.001
 ));
 
 CREATE MATERIALIZED VIEW live
@@ -39,7 +40,7 @@ CREATE MATERIALIZED VIEW alerts
 COMMENT 'readings far outside of what was expected'
 AS SELECT
   ts, sensor,
-  CASE WHEN score >= 8 THEN 'critical' WHEN score >= 5 THEN 'warning' ELSE 'notice' END AS severity,
+  CASE WHEN score >= 5 THEN 'critical' WHEN score >= 3.5 THEN 'warning' ELSE 'notice' END AS severity,
   `value`, expected, lower_bound, upper_bound, score, recorded_at
 FROM judged
 WHERE is_anomaly;
