@@ -169,7 +169,7 @@ class Replayer:
                 else:
                     raise ExternalError(f"the platform refused readings: {answer.status} {text[:200].decode()}")
             except (OSError, http.client.HTTPException) as e:
-                self._connection = None
+                self._hang_up()
                 self.note(f"the platform does not answer ({e}), trying again")
             self.clock.wait(self._stop, wait)
             wait = min(wait * 2, 5.0)
@@ -204,6 +204,13 @@ class Replayer:
             self.run()
         except ExternalError as e:
             self.note(e.render())
+        finally:
+            self._hang_up()
+
+    def _hang_up(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
 
     def stop(self) -> None:
         """End; what was not yet answered is posted again next time."""
