@@ -134,7 +134,7 @@ def ours(query: Query, path: Path, project: Path, settings: dict[str, str]) -> d
     session.sql(script, origin="script")
     session.wait()
     seconds = time.perf_counter() - begin
-    found = {"seconds": seconds, "memory": machine.peak() - idle, "idle": idle}
+    found: dict[str, Any] = {"seconds": seconds, "memory": machine.peak() - idle, "idle": idle}
     sink = session.job.flows[0].sink.sink
     found |= {"rows": sink.rows, "checksum": f"{sink.checksum:016x}"}
     session.close()

@@ -13,7 +13,6 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 
 if TYPE_CHECKING:
@@ -162,6 +161,9 @@ class HistorySnapshot:
         """Files and memory for a reader that takes only the columns and rows that it needs."""
         if not self._paths:
             return self.memory.arrow()
+        # Loaded late: it drags in pandas where that is installed, a quarter of a second.
+        import pyarrow.dataset as ds
+
         memory = _plain(self.memory.arrow())
         files = ds.dataset([str(p) for p in self._paths], schema=memory.schema, format="parquet")
         return ds.dataset([files, ds.dataset(memory)])
