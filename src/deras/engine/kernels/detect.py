@@ -36,7 +36,7 @@ def _fit(cells, at, n):  # type: ignore[no-untyped-def]
     if mean <= 0.0 or variance <= 0.0:
         return 0.0, max(mean, 1e-300)
     ratio = mean * mean / variance
-    # Above, the moments are no longer finite. Below, the tail would end, and a value beyond its end be called impossible.
+    # Above, the moments are no longer finite; below, the tail would end, and a value beyond be called impossible.
     shape = min(0.45, max(0.0, 0.5 * (1.0 - ratio)))
     return shape, mean * (1.0 - shape)
 
@@ -74,7 +74,7 @@ def _bound(threshold, shape, scale, peaks, seen, kept, risk):  # type: ignore[no
 
 
 @helper
-def _learn(cells, count_at, seen, fit_at, at, size, excess):  # type: ignore[no-untyped-def]
+def _learn(cells, count_at, fit_at, at, size, excess):  # type: ignore[no-untyped-def]
     n = np.int64(cells[count_at])
     cells[at + n % size] = excess
     cells[count_at] = n + 1
@@ -120,10 +120,7 @@ def dspot(  # type: ignore[no-untyped-def]
         n = np.int64(cells[0])
         learning = n == 0 or np.float64(times[k]) >= cells[8]
         filled = min(n, depth)
-        if filled == 0:
-            mean = x
-        else:
-            mean = cells[1] / filled
+        mean = x if filled == 0 else cells[1] / filled
         residual = x - mean
         seen = cells[6]
         if n >= depth:
@@ -140,9 +137,9 @@ def dspot(  # type: ignore[no-untyped-def]
                         for i in range(calibrate):
                             r = cells[calibration + i]
                             if r > cells[2]:
-                                _learn(cells, 4, seen, 9, ups, peaks, r - cells[2])
+                                _learn(cells, 4, 9, ups, peaks, r - cells[2])
                             elif -r > cells[3]:
-                                _learn(cells, 5, seen, 11, downs, peaks, -r - cells[3])
+                                _learn(cells, 5, 11, downs, peaks, -r - cells[3])
             else:
                 kept_up = min(np.int64(cells[4]), peaks)
                 kept_down = min(np.int64(cells[5]), peaks)
@@ -171,9 +168,9 @@ def dspot(  # type: ignore[no-untyped-def]
                     cells[6] = seen + 1.0
                     if score < limit:
                         if residual > cells[2]:
-                            _learn(cells, 4, seen, 9, ups, peaks, residual - cells[2])
+                            _learn(cells, 4, 9, ups, peaks, residual - cells[2])
                         elif -residual > cells[3]:
-                            _learn(cells, 5, seen, 11, downs, peaks, -residual - cells[3])
+                            _learn(cells, 5, 11, downs, peaks, -residual - cells[3])
         if learning:
             place = n % depth
             if n >= depth:
