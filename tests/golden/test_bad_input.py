@@ -42,7 +42,9 @@ def counts(s: Session) -> dict[tuple[str, str], int]:
     told = {(c["table"], c["reason"]): c["rows"] for c in s.status()["quarantine"]["counts"]}
     found = {
         (t, r): n
-        for t, r, n in s.sql("SELECT `table`, reason, COUNT(*) AS n FROM deras_quarantine GROUP BY `table`, reason").rows()
+        for t, r, n in s.sql(
+            "SELECT `table`, reason, COUNT(*) AS n FROM deras_quarantine GROUP BY `table`, reason"
+        ).rows()
     }
     metric = {
         (x.labels["table"], x.labels["reason"]): int(x.value)

@@ -269,7 +269,7 @@ def _order(row: tuple) -> str:
     return repr(tuple(f"{v:.6g}" if isinstance(v, float) else v for v in row))
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
 @given(plans(), arrivals, st.integers(0, 99))
 def test_random_plans(plan: Rel, rows: list[tuple[str, tuple]], seed: int) -> None:
     compare(plan, rows, seed)
