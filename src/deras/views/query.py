@@ -6,13 +6,12 @@ import re
 import threading
 from typing import TYPE_CHECKING, Any
 
-import duckdb
-
 from deras.core.errors import DerasError, SqlError, did_you_mean
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    import duckdb
     import pyarrow as pa
 
     from deras.views.registry import Views
@@ -53,6 +52,8 @@ class AdHoc:
     def _cursor(self) -> duckdb.DuckDBPyConnection:
         with self._lock:
             if self._database is None:
+                import duckdb  # with the first question: many sessions never ask one
+
                 made = duckdb.connect(":memory:", config=self._config)
                 made.execute("SET GLOBAL TimeZone = 'UTC'")
                 made.execute("SET python_enable_replacements = false")
@@ -91,6 +92,8 @@ class AdHoc:
 
     def tables(self, sql: str) -> list[str]:
         """The views that a query reads."""
+        import duckdb
+
         try:
             names = duckdb.get_table_names(sql)
         except duckdb.Error:
@@ -100,6 +103,8 @@ class AdHoc:
         return sorted({n if n in self._views else folded.get(n.lower(), n) for n in names})
 
     def _check(self, cursor: duckdb.DuckDBPyConnection, sql: str) -> None:
+        import duckdb
+
         try:
             statements = cursor.extract_statements(sql)
         except duckdb.Error as e:
@@ -119,6 +124,8 @@ class AdHoc:
     def _run(
         self, cursor: duckdb.DuckDBPyConnection, sql: str, params: Any, timeout: float | None, cancel: Any
     ) -> pa.Table:
+        import duckdb
+
         done = threading.Event()
         why: list[str] = []
 
