@@ -20,7 +20,7 @@ TABLE = """CREATE TABLE r (id INT, v DOUBLE, ts TIMESTAMP(3), WATERMARK FOR ts A
   WITH ('connector' = 'filesystem', 'path' = '{}', 'format' = '{}');"""
 WINDOWS = """CREATE MATERIALIZED VIEW w AS SELECT window_start, COUNT(*) AS n, COUNT(id) AS ids FROM
   TUMBLE(TABLE r, DESCRIPTOR(ts), INTERVAL '1' MINUTE) GROUP BY window_start, window_end;"""
-COLUMNS = "`table`, reason, message, `raw`, `position`, event_time, seen_at"
+COLUMNS = "source, reason, message, record, place, event_time, seen_at"
 
 
 def put(folder: Path, name: str, *records: bytes) -> str:
@@ -43,7 +43,7 @@ def counts(s: Session) -> dict[tuple[str, str], int]:
     found = {
         (t, r): n
         for t, r, n in s.sql(
-            "SELECT `table`, reason, COUNT(*) AS n FROM deras_quarantine GROUP BY `table`, reason"
+            "SELECT source, reason, COUNT(*) AS n FROM deras_quarantine GROUP BY source, reason"
         ).rows()
     }
     metric = {

@@ -223,11 +223,11 @@ def test_bad_rows_go_to_quarantine(tmp_path: Path) -> None:
         assert job.wait(60)
         found = job.views["deras_quarantine"].snapshot().arrow().to_pylist()
         assert [r["reason"] for r in found] == ["decode", "decode", "late"]
-        assert found[0]["raw"] == b'{"k": "x", "v": oops}'
+        assert found[0]["record"] == b'{"k": "x", "v": oops}'
         assert found[1]["text"] is None
-        assert "line 101" in found[0]["position"]
+        assert "line 101" in found[0]["place"]
         assert [r["id"] for r in found] == [1, 2, 3]
-        assert [r["table"] for r in found] == ["events", "events", "windows"]
+        assert [r["source"] for r in found] == ["events", "events", "windows"]
         assert windows_of(job.views["windows"].snapshot().arrow().to_pylist()) == expected_windows(rows)
         assert b'deras_rejected_rows_total{reason="decode",table="events"} 2.0' in job.metrics_text()
 
