@@ -195,6 +195,12 @@ def measure(folder: Path, name: str, rate: int, rows: int, seconds: float, udf: 
         threads = [threading.Thread(target=sender, args=(platform.port, due, rows, bad)) for _ in range(SENDERS)]
         for t in threads:
             t.start()
+        due.put((-1, 0))  # kernels are compiled now if they are not in the cache
+        deadline = time.monotonic() + 120
+        while not any(b"event: change" in piece for _, piece in found):
+            if time.monotonic() > deadline:
+                sys.exit(f"{name}: the first row was not seen within 120 s")
+            time.sleep(0.05)
         time.sleep(1)
         idle, busy = platform.memory(), platform.seconds()
         sent: list[int] = []
@@ -224,7 +230,8 @@ def measure(folder: Path, name: str, rate: int, rows: int, seconds: float, udf: 
             count[n] = count.get(n, 0) + 1
     lost = [n for n in range(len(sent)) if count.get(n, 0) != rows]
     if bad or lost:
-        sys.exit(f"{name}: {len(bad)} posts were refused, {len(lost)} were not seen whole")
+        log = platform.log.read_text(encoding="utf-8")
+        sys.exit(f"{name}: {len(bad)} posts were refused, {len(lost)} were not seen whole\n{log}")
     delays = sorted((last[n] - sent[n]) / 1e6 for n in range(warm, len(sent)))
 
     def part(p: float) -> float:
