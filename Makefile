@@ -10,7 +10,7 @@ DEV := $(VENV)/.installed-dev
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test quick browser lint fmt type house bless flink-diff bench bench-decode bench-engine bench-latency lock warm clean
+.PHONY: help setup demo test quick browser lint fmt type house bless flink-diff flink-ask bench bench-decode bench-engine bench-latency lock warm clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -62,6 +62,9 @@ bless: $(DEV) ## rewrite the golden files of the text tests (review the diff)
 
 flink-diff: $(DEV) ## compare the golden queries with a real Apache Flink (FLINK_PYTHON=python with apache-flink==2.3.0)
 	@$(BIN)/python tests/golden/flink_diff.py $(ARGS)
+
+flink-ask: $(DEV) ## ask Apache Flink the oracle's new questions, store its answers (installs it, 844 MB; needs Java 17)
+	@$(BIN)/python tests/oracle/flink_diff.py $(ARGS)
 
 bench: $(DEV) ## rows/s of three whole queries, as ratios to DuckDB's batch run of the same query
 	@$(BIN)/python bench/queries.py $(ARGS)

@@ -81,7 +81,7 @@ def result(call: AggregateCall, t: SqlType | None, values: list[Any]) -> Any:
         m = n - 1 if "SAMP" in name else n
         if m == 0:
             return None
-        x = cut(sum(v * v for v in values) - cut(s * s, n), m)
+        x = (n * sum(v * v for v in values) - s * s) // (n * m)  # exact, then cut
         return math.isqrt(max(x, 0)) if "STDDEV" in name else x
     if t.kind is Kind.DECIMAL:
         exact = [Fraction(v) for v in values]

@@ -218,6 +218,15 @@ class Planner:
         action = "create or replace materialized view" if replace_ and old is not None else "create materialized view"
         return Planned("dataflows", action, name, apply, (flow,), schema, warnings=flow.warnings, view=view)
 
+    def _check_expressions(self, rel: p.Rel) -> None:
+        """Compile once, so that constants that a function does not take are found here and not in the first step."""
+        from deras.sql.expr.program import Evaluation
+
+        for r in p.walk(rel):
+            if isinstance(r, p.Calc):
+                exprs = [*(r.exprs or ()), *([] if r.predicate is None else [r.predicate])]
+                Evaluation(r.input.schema.types, exprs, self.settings.zone)
+
     def _dataflow(
         self,
         rel: p.Rel,
@@ -228,6 +237,7 @@ class Planner:
         context: BindContext,
         limit: int | None,
     ) -> Dataflow:
+        self._check_expressions(rel)
         lowering = Lowering(owner, self.settings.zone)
         output = lowering.lower(rel)
         warnings = [*context.warnings, *state_warnings(rel, self.settings)]

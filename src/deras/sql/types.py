@@ -56,7 +56,7 @@ def _sql_type(t: DataType) -> SqlType:
     if name in _SIMPLE:
         return _SIMPLE[name]
     if name in _LENGTHS:
-        length = t.args[0] if t.args else 1
+        length = t.args[0] if t.args else MAX_LENGTH if name.startswith("VAR") else 1
         if not 1 <= length <= MAX_LENGTH:
             raise BindError(f"the length of {name} must be between 1 and {MAX_LENGTH}", span=t.span)
         return SqlType(_LENGTHS[name], length)

@@ -75,7 +75,11 @@ def final_words(cells, c, kind, bits, out, valid):
             m = n - 1 if kind == 6 or kind == 8 else n
             ok = m > 0
             if ok:
-                x = quotient(cells[k, c + 2] - quotient(x * x, n), m)
+                # The exact quotient cut, as Flink cuts its DOUBLE: what x * x leaves over n is below one.
+                square = x * x
+                whole = quotient(square, n)
+                over = np.int64(1) if square - whole * n > 0 else np.int64(0)
+                x = quotient(cells[k, c + 2] - whole - over, m)
                 if kind >= 7:
                     x = np.int64(math.sqrt(np.float64(x))) if x >= 0 else np.int64(0)
                 x = wrap(x, bits)

@@ -90,6 +90,9 @@ class ExprBinder:
                 return self._binary(x, at)
             case ast.Chain():
                 return self._chain(x, at)
+            case ast.Unary(op="-", operand=ast.LiteralValue(kind=ast.LiteralKind.INTEGER, value=int(number)) as whole):
+                # The least INT and BIGINT are no numbers without their sign.
+                return self._literal(replace(whole, value=-number, span=x.span))
             case ast.Unary():
                 if x.op == "NOT":
                     return operators.negation(self.bind(x.operand), at)
@@ -150,9 +153,13 @@ class ExprBinder:
                 return e.Literal(t.BOOLEAN.with_nullable(False), bool(value), at=at)
             case ast.LiteralKind.INTEGER:
                 assert isinstance(value, int)  # noqa: S101 (for the type checker)
-                type_ = t.INT if value < 1 << 31 else t.BIGINT if value < 1 << 63 else t.decimal(min(38, len(text)), 0)
-                if len(text) > 38:
-                    raise BindError("the number has more than 38 digits", span=x.span)
+                if not -1 << 63 <= value < 1 << 63:
+                    raise BindError(
+                        f"the number {text} is out of the range of BIGINT",
+                        span=x.span,
+                        hint=f"Write it as text: CAST('{text}' AS DECIMAL(38, 0)).",
+                    )
+                type_ = t.INT if -1 << 31 <= value < 1 << 31 else t.BIGINT
                 return e.Literal(type_.with_nullable(False), value, at=at)
             case ast.LiteralKind.DECIMAL:
                 scale = len(text.partition(".")[2])
@@ -303,8 +310,7 @@ class ExprBinder:
         at = e.Where(self.context.text, span)
         if source.kind is Kind.NULL:
             return e.Literal(target.with_nullable(True), None, at=at)
-        fallible = source.is_text and not target.is_text and not target.is_bytes
-        nullable = source.nullable or (safe and fallible) or (target.kind is Kind.DECIMAL)
+        nullable = source.nullable or safe or (target.kind is Kind.DECIMAL)
         type_ = target.with_nullable(nullable)
         if source.same(target) and not safe:
             return value
@@ -336,6 +342,8 @@ class ExprBinder:
             return self._user(own, x)
         if aggregates.is_aggregate(name):
             return self._aggregate(x)
+        if name in aggregates.NOT_YET or name in NOT_YET:
+            raise not_yet(f"function {name}", x.span)
         for wrong, what in (
             (x.distinct, "DISTINCT"),
             (x.filter, "FILTER"),
@@ -352,14 +360,27 @@ class ExprBinder:
                 did_you_mean(name, words)
                 or "Declare a Python function with CREATE FUNCTION name AS 'module.function' LANGUAGE PYTHON."
             )
-            if name in aggregates.NOT_YET or name in NOT_YET:
-                raise not_yet(f"function {name}", x.span)
             raise BindError(f"there is no function '{x.name}'", span=x.name.span, hint=hint)
+        if name == "CURRENT_WATERMARK":
+            self._rowtime(x)
         args = [self._argument(a) for a in x.args]
         try:
             return registry.call(function, args, self._at(x))
         except ArgumentError as err:
             raise BindError(str(err), span=x.span, hint=err.hint) from None
+
+    def _rowtime(self, x: ast.Call) -> None:
+        for a in x.args:
+            field = self.scope.resolve(a.parts)[0].field if isinstance(a, ast.ColumnRef) else None
+            if field is None or field.time != "rowtime":
+                raise BindError(
+                    f"{x.function} takes the column of a WATERMARK, not {self._text(a)}",
+                    span=a.span,
+                    hint="Declare WATERMARK FOR column AS … in CREATE TABLE.",
+                )
+
+    def _text(self, a: ast.Expr) -> str:
+        return f"'{self.context.text[a.span.start : a.span.end]}'"
 
     def _argument(self, a: ast.Expr) -> e.Expr:
         return self.bind(a)

@@ -37,7 +37,7 @@ def cast_value(c: CallContext, x: pl.Expr, s: SqlType, d: SqlType) -> pl.Expr:
     if d.kind is Kind.BOOLEAN:
         return x if s.kind is Kind.BOOLEAN else x.cast(pl.Int64) != 0 if s.is_integer else x.cast(pl.Float64) != 0
     if d.is_bytes:
-        return x
+        return x if s.same(d) else fit_bytes(x, d)
     return _time(c, x, s, d)
 
 
@@ -86,6 +86,19 @@ def fit_text(x: pl.Expr, s: SqlType, d: SqlType) -> pl.Expr:
     return x.str.slice(0, d.precision)
 
 
+def fit_bytes(x: pl.Expr, d: SqlType) -> pl.Expr:
+    """Bytes as BINARY(n) (cut, filled with zeros) or VARBINARY(n) (cut)."""
+    if d.precision == MAX_LENGTH:
+        return x
+    if d.kind is Kind.BINARY:
+        n = d.precision
+        return x.map_batches(
+            lambda v: pl.Series("", [None if b is None else b[:n].ljust(n, b"\0") for b in v], dtype=pl.Binary),
+            return_dtype=pl.Binary,
+        )
+    return x.bin.slice(0, d.precision)
+
+
 def _to_text(c: CallContext, x: pl.Expr, s: SqlType) -> pl.Expr:
     if s.is_text:
         return x
@@ -114,7 +127,7 @@ def _digits(x: pl.Expr, form: str, width: int, precision: int) -> pl.Expr:
 
 
 def _from_text(c: CallContext, x: pl.Expr, s: SqlType, d: SqlType) -> pl.Expr:
-    trimmed = x.str.strip_chars()
+    trimmed = x if d.kind is Kind.BOOLEAN else x.str.strip_chars()
     if d.is_integer:
         dtype = _INTS[d.kind]
         value = trimmed.cast(dtype, strict=False)
@@ -129,7 +142,7 @@ def _from_text(c: CallContext, x: pl.Expr, s: SqlType, d: SqlType) -> pl.Expr:
         low = trimmed.str.to_lowercase()
         value = pl.when(low.is_in(_TRUE)).then(pl.lit(value=True)).when(low.is_in(_FALSE)).then(pl.lit(value=False))
     elif d.is_bytes:
-        return x.cast(pl.Binary)
+        return fit_bytes(x.cast(pl.Binary), d)
     else:
         raise TypeError(f"no expression for CAST({s} AS {d})")
     c.fail(value.is_null() & x.is_not_null(), f"the text is no {d.with_nullable(True)}")
@@ -168,10 +181,11 @@ def _time(c: CallContext, x: pl.Expr, s: SqlType, d: SqlType) -> pl.Expr:
     raise TypeError(f"no CAST({s} AS {d})")
 
 
-def to_instant(wall: pl.Expr, zone: str) -> pl.Expr:
-    """Wall time of a zone as an instant: the earlier of two, and past a gap in spring."""
-    exact = wall.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
-    shifted = (wall + pl.duration(hours=1)).dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
+def to_instant(wall: pl.Expr, zone: str, *, latest: bool = False) -> pl.Expr:
+    """Wall time of a zone as an instant: the earlier (or later) of two, and past a gap in spring."""
+    which: Any = "latest" if latest else "earliest"
+    exact = wall.dt.replace_time_zone(zone, ambiguous=which, non_existent="null")
+    shifted = (wall + pl.duration(hours=1)).dt.replace_time_zone(zone, ambiguous=which, non_existent="null")
     return pl.coalesce(exact, shifted).dt.convert_time_zone("UTC")
 
 
@@ -209,12 +223,28 @@ def host_cast(s: SqlType, d: SqlType) -> Callable[[CallContext, pl.Series], Any]
 
         return read_moments
     if s.kind in (Kind.ARRAY, Kind.MAP, Kind.ROW, Kind.MULTISET):
-        return lambda _, x: _nested(x, d)
+        return lambda _, x: _nested(x, s, d)
     return None
 
 
-def _nested(x: pl.Series, d: SqlType) -> pl.Series:
-    return x.cast(polars_type(d), strict=False)
+def _nested(x: pl.Series, s: SqlType, d: SqlType) -> pl.Series:
+    return _renamed(x, s, d).cast(polars_type(d), strict=False)
+
+
+def _renamed(x: pl.Series, s: SqlType, d: SqlType) -> pl.Series:
+    """The fields of a ROW under the target's names: they go by their place."""
+    if s.kind is not Kind.ROW:
+        return x
+    fields = [
+        _nested(x.struct.field(a), p, q).alias(b) if p.kind is Kind.ROW else x.struct.field(a).alias(b)
+        for a, b, p, q in zip(s.names, d.names, s.children, d.children, strict=True)
+    ]
+    made = pl.DataFrame(fields).to_struct()
+    return (
+        made
+        if not x.null_count()
+        else made.zip_with(x.is_not_null(), pl.Series("", [None], dtype=made.dtype).new_from_index(0, len(x)))
+    )
 
 
 def _limited(x: pl.Series, s: SqlType, d: SqlType) -> pl.Series:
@@ -284,7 +314,7 @@ def _text_decimal(c: CallContext, x: pl.Series) -> Any:
         if v is not None:
             try:
                 scaled = decimals.to_scaled(Decimal(v.strip()), c.type) if "_" not in v else None
-                failed[i] = "_" in v
+                failed[i] = scaled is None
             except InvalidOperation:
                 failed[i] = True
         out.append(scaled)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
+from deras.core.errors import BindError
 from deras.core.types import Kind, SqlType, polars_type
 from deras.sql.expr.cast import cast_value, host_cast
 from deras.sql.expr.nodes import Call, Case, Cast, Context, Expr, InputRef, Literal, Logic, UdfCall, deterministic
@@ -208,9 +209,21 @@ class Compiler:
         return CallContext(tuple(a.type for a in e.args), e.type, constants, literal, self.zone, e.at, self.seed)
 
     def _call(self, e: Call) -> Value:
+        from deras.sql.functions.registry import ArgumentError
+
         args = [self.compile(a) for a in e.args]
+        try:
+            return self._called(e, args)
+        except ArgumentError as err:
+            span = None if e.at is None else e.at.span
+            raise BindError(str(err), span=span, hint=err.hint) from None
+
+    def _called(self, e: Call, args: Sequence[Value]) -> Value:
         ctx = self._context(e)
         build = e.function.build
+        if e.function.kind == "host" and not e.function.rows:
+            # Constants that the function does not take are found now, not in the first step.
+            build(ctx, *(pl.Series("", [], dtype=frame_type(a.type)) for a in e.args))
         if e.function.kind == "host":
             message = f"{e.function.name} failed"
             if e.function.rows:

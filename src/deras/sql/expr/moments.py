@@ -29,8 +29,8 @@ def days(year: int, month: int, day: int) -> int:
 
 
 def parse_date(text: str) -> int | None:
-    """Days of ``yyyy[-[m]m[-[d]d]]``, or None."""
-    m = _DATE.fullmatch(text.strip())
+    """Days of ``yyyy[-[m]m[-[d]d]]``, or None; a time after it is left out."""
+    m = _DATE.fullmatch(text.strip().partition(" ")[0])
     if m is None:
         return None
     year, month, day = int(m[1]), int(m[2] or 1), int(m[3] or 1)

@@ -48,7 +48,7 @@ def sign(c: CallContext, x: pl.Expr) -> pl.Expr:
 def _whole(args: Sequence[Expr]) -> SqlType:
     x = args[0].type
     if x.kind is Kind.DECIMAL:
-        return t.decimal(min(38, x.precision - x.scale + 1), 0)
+        return t.decimal(x.precision, 0)
     return x
 
 
@@ -111,12 +111,53 @@ def _digits(args: Sequence[Expr]) -> int:
     return int(args[1].value or 0)
 
 
+def _constant_digits(args: Sequence[Expr]) -> bool:
+    if len(args) < 2 or isinstance(args[1], Literal):
+        return True
+    from deras.sql.rules.fold_constants import fold
+
+    return isinstance(fold(args[1], "UTC"), Literal)
+
+
+def _rows(c: CallContext, x: pl.Expr, places: pl.Expr, *, down: bool) -> pl.Expr:
+    """Rounds each row to its own number of digits."""
+    from decimal import ROUND_DOWN, ROUND_HALF_UP, Decimal
+
+    scale = c.type.scale if c.type.kind is Kind.DECIMAL else 0
+    mode = ROUND_DOWN if down else ROUND_HALF_UP
+    approximate = c.type.is_approximate
+
+    def one(v: Any, n: int | None) -> Any:
+        if v is None or n is None:
+            return None
+        if approximate and v - v != 0:  # no number, or without end
+            return v
+        exact = Decimal(repr(v)) if approximate else Decimal(v).scaleb(-scale, decimals.EXACT)
+        if -int(exact.as_tuple().exponent) <= n:
+            return v
+        cut = exact.quantize(Decimal(1).scaleb(-max(n, -60)), mode, decimals.EXACT)
+        return float(cut) if approximate else int(cut.scaleb(scale, decimals.EXACT))
+
+    dtype = (
+        (pl.Int64 if c.type.precision <= 18 else pl.Int128) if c.type.kind is Kind.DECIMAL else t.polars_type(c.type)
+    )
+    return pl.map_batches(
+        [x, places],
+        lambda s: pl.Series("", [one(v, n) for v, n in zip(s[0], s[1], strict=True)], dtype=dtype),
+        return_dtype=dtype,
+    )
+
+
 def _round_type(args: Sequence[Expr]) -> SqlType:
     x = args[0].type
-    return round_result(x, _digits(args)) if x.kind is Kind.DECIMAL else x
+    if x.kind is not Kind.DECIMAL or not _constant_digits(args):
+        return x
+    return round_result(x, _digits(args))
 
 
 def _round(c: CallContext, x: pl.Expr, *places: pl.Expr) -> pl.Expr:
+    if places and not c.literal[1]:
+        return _rows(c, x, places[0], down=False)
     source, digits = c.types[0], int(c.constants[1] or 0) if len(c.types) > 1 else 0
     if source.is_approximate:
         # Half away from zero on the shortest decimal form, as Java's BigDecimal.valueOf does.
@@ -152,37 +193,46 @@ def round_(c: CallContext, x: pl.Expr, *places: pl.Expr) -> pl.Expr:
     return _round(c, x, *places)
 
 
-@scalar("TRUNCATE(number[, integer])", result=lambda args: args[0].type)
+@scalar("TRUNCATE(number[, integer])", result=_round_type)
 def truncate(c: CallContext, x: pl.Expr, *places: pl.Expr) -> pl.Expr:
     """Cut to a number of digits, toward zero.
 
     Example:
         >>> TRUNCATE(42.345, 2)
-        42.340
+        42.34
     """
+    if places and not c.literal[1]:
+        return _rows(c, x, places[0], down=True)
     source, digits = c.types[0], int(c.constants[1] or 0) if len(c.types) > 1 else 0
     if source.is_approximate:
         step = 10.0**digits
         scaled = x * step
-        return pl.when(scaled < 0).then(scaled.ceil()).otherwise(scaled.floor()) / step
+        cut_ = pl.when(scaled < 0).then(scaled.ceil()).otherwise(scaled.floor()) / step
+        return pl.when(scaled.is_finite()).then(cut_).otherwise(x)
     drop = source.scale - digits
     if drop <= 0:
         return x
     step128 = decimals.power10(min(drop, 38))
-    cut = decimals.divide_down(decimals.wide(x), step128) * step128
-    return (
-        cut.cast(pl.Int64 if source.precision <= 18 else pl.Int128)
-        if source.kind is Kind.DECIMAL
-        else cut.cast(t.polars_type(source))
-    )
+    cut = decimals.divide_down(decimals.wide(x), step128)
+    if source.is_integer:
+        return (cut * step128).cast(t.polars_type(source))
+    if digits < 0:
+        cut = cut * decimals.power10(-digits)
+    return decimals.fit(cut, c.type)
 
 
 def _exact(x: pl.Expr, name: str) -> pl.Expr:
     # Polars divides natural logarithms: its log10(1000) is not 3.
     import numpy as np
 
-    with_nulls = getattr(np, name)
-    return x.map_batches(lambda s: pl.Series(with_nulls(s.fill_null(1.0).to_numpy())), return_dtype=pl.Float64) + 0 * x
+    function = getattr(np, name)
+
+    def run(s: pl.Series) -> pl.Series:
+        with np.errstate(all="ignore"):
+            return pl.Series(function(s.to_numpy()))
+
+    found = x.fill_null(1.0).map_batches(run, return_dtype=pl.Float64)
+    return pl.when(x.is_not_null()).then(found)
 
 
 def _double(name: str, doc: str, example: str, result: str, build: Any, *, second: bool = False) -> None:
@@ -202,6 +252,7 @@ _double("LOG2", "The logarithm to base 2.", "LOG2(8)", "3.0", lambda x: _exact(x
 _double("SIN", "The sine.", "SIN(0)", "0.0", lambda x: x.sin())
 _double("COS", "The cosine.", "COS(0)", "1.0", lambda x: x.cos())
 _double("TAN", "The tangent.", "TAN(0)", "0.0", lambda x: x.tan())
+_double("COT", "The cotangent.", "COT(1)", "0.6420926159343306", lambda x: 1.0 / x.tan())
 _double("ASIN", "The arc sine.", "ASIN(0)", "0.0", lambda x: x.arcsin())
 _double("ACOS", "The arc cosine.", "ACOS(1)", "0.0", lambda x: x.arccos())
 _double("ATAN", "The arc tangent.", "ATAN(0)", "0.0", lambda x: x.arctan())

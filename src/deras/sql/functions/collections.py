@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from deras.core import types as t
-from deras.core.types import Kind, SqlType
-from deras.sql.expr.nodes import Call, Expr, Where
+from deras.core.types import Kind, SqlType, polars_type
+from deras.sql.expr.nodes import Call, Expr, Literal, Where
+from deras.sql.functions.operators import first_approximate
 from deras.sql.functions.registry import ArgumentError, CallContext, Function, cast_to, scalar
 from deras.sql.types import common_type
 
@@ -18,11 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def _store(x: pl.Expr, type_: SqlType) -> pl.Expr:
-    """A frame's value as it lies inside a nested one."""
+def _no_decimal(type_: SqlType) -> None:
     if type_.kind is Kind.DECIMAL:
         raise ArgumentError("DECIMAL inside ARRAY, MAP and ROW is not supported yet", "Convert with CAST(… AS DOUBLE).")
-    return x
 
 
 def _load(x: pl.Expr, type_: SqlType) -> pl.Expr:
@@ -58,6 +57,8 @@ def item(args: Sequence[Expr], at: Where | None) -> Expr:
         b
     """
     base, index = args
+    if base.type.kind is Kind.ARRAY and isinstance(index, Literal) and index.value is not None and index.value < 1:
+        raise ArgumentError(f"the elements of an array are counted from 1, not {index.value}")
     if base.type.kind is Kind.ARRAY:
         return Call(base.type.children[0].with_nullable(True), _ELEMENT, (base, index), at=at)
     key, value = base.type.children
@@ -103,7 +104,13 @@ def element(args: Sequence[Expr], at: Where | None) -> Expr:
 
 
 def _array(c: CallContext, *items: pl.Expr) -> pl.Expr:
-    return pl.concat_list([_store(i, c.type.children[0]) for i in items])
+    if c.type.children[0].kind in (Kind.ARRAY, Kind.MAP, Kind.MULTISET):
+        dtype = polars_type(c.type)
+        # Lists put together by Polars become one.
+        return pl.map_batches(
+            items, lambda s: pl.Series("", [list(r) for r in zip(*s, strict=True)], dtype=dtype), return_dtype=dtype
+        )
+    return pl.concat_list(list(items))
 
 
 _ARRAY = Function("ARRAY", "expression", (), _array, nullable=False, family="collections")
@@ -112,14 +119,16 @@ _ARRAY = Function("ARRAY", "expression", (), _array, nullable=False, family="col
 @scalar("ARRAY(any...)", kind="macro")
 def array(args: Sequence[Expr], at: Where | None) -> Expr:
     """An array of the values."""
-    common = common_type([a.type for a in args])
+    types = [a.type for a in args]
+    common = first_approximate(types) or common_type(types)
     if common is None or common.kind is Kind.NULL:
         raise ArgumentError("the elements of ARRAY have no common type", "Convert them with CAST.")
+    _no_decimal(common)
     return Call(t.array(common).with_nullable(False), _ARRAY, tuple(cast_to(a, common) for a in args), at=at)
 
 
 def _row(c: CallContext, *items: pl.Expr) -> pl.Expr:
-    return pl.struct([_store(i, ty).alias(n) for n, i, ty in zip(c.type.names, items, c.types, strict=True)])
+    return pl.struct([i.alias(n) for n, i in zip(c.type.names, items, strict=True)])
 
 
 _ROW = Function("ROW", "expression", (), _row, nullable=False, family="collections")
@@ -128,6 +137,8 @@ _ROW = Function("ROW", "expression", (), _row, nullable=False, family="collectio
 @scalar("ROW(any...)", kind="macro")
 def row(args: Sequence[Expr], at: Where | None) -> Expr:
     """A row of the values, its fields named EXPR$0, EXPR$1 and so on."""
+    for a in args:
+        _no_decimal(a.type)
     names = tuple(f"EXPR${i}" for i in range(len(args)))
     type_ = SqlType(Kind.ROW, children=tuple(a.type for a in args), names=names, nullable=False)
     return Call(type_, _ROW, tuple(args), at=at)
@@ -154,7 +165,7 @@ def map_(args: Sequence[Expr], at: Where | None) -> Expr:
     key, value = common_type([a.type for a in args[::2]]), common_type([a.type for a in args[1::2]])
     if key is None or value is None or Kind.NULL in (key.kind, value.kind):
         raise ArgumentError("the keys or values of MAP have no common type", "Convert them with CAST.")
-    if Kind.DECIMAL in (key.kind, value.kind):
-        raise ArgumentError("DECIMAL inside ARRAY, MAP and ROW is not supported yet", "Convert with CAST(… AS DOUBLE).")
+    _no_decimal(key)
+    _no_decimal(value)
     cast = tuple(cast_to(a, value if i % 2 else key) for i, a in enumerate(args))
     return Call(t.map_of(key.with_nullable(False), value).with_nullable(False), _MAP, cast, at=at)

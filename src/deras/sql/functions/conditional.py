@@ -4,10 +4,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import polars as pl
 
+from deras.sql.expr.nodes import Case
 from deras.sql.functions.operators import case, comparison, test
 from deras.sql.functions.registry import CallContext, scalar
 
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from deras.sql.expr.nodes import Expr, Where
 
 
-@scalar("COALESCE(same, same...)", kind="macro")
+@scalar("COALESCE(same...)", kind="macro")
 def coalesce(args: Sequence[Expr], at: Where | None) -> Expr:
     """The first value that is not NULL; those after it are not computed.
 
@@ -69,7 +71,9 @@ def if_(args: Sequence[Expr], at: Where | None) -> Expr:
         >>> IF(2 > 1, 'yes', 'no')
         yes
     """
-    return case([args[0]], [args[1], args[2]], at)
+    made = case([args[0]], [args[1], args[2]], at)
+    assert isinstance(made, Case)  # noqa: S101 (for the type checker)
+    return replace(made, type=made.type.with_nullable(made.type.nullable or args[0].type.nullable))
 
 
 def _extreme(c: CallContext, args: Sequence[pl.Expr], *, most: bool) -> pl.Expr:
@@ -78,7 +82,7 @@ def _extreme(c: CallContext, args: Sequence[pl.Expr], *, most: bool) -> pl.Expr:
     return pl.when(pl.all_horizontal([a.is_not_null() for a in args])).then(found)
 
 
-@scalar("GREATEST(same, same...) -> same")
+@scalar("GREATEST(same...) -> same")
 def greatest(c: CallContext, *args: pl.Expr) -> pl.Expr:
     """The greatest value; NULL if one is NULL.
 
@@ -89,7 +93,7 @@ def greatest(c: CallContext, *args: pl.Expr) -> pl.Expr:
     return _extreme(c, args, most=True)
 
 
-@scalar("LEAST(same, same...) -> same")
+@scalar("LEAST(same...) -> same")
 def least(c: CallContext, *args: pl.Expr) -> pl.Expr:
     """The least value; NULL if one is NULL.
 
@@ -100,7 +104,7 @@ def least(c: CallContext, *args: pl.Expr) -> pl.Expr:
     return _extreme(c, args, most=False)
 
 
-@scalar("IS_ALPHA(text) -> BOOLEAN")
+@scalar("IS_ALPHA(text) -> BOOLEAN", nullable=False)
 def is_alpha(c: CallContext, x: pl.Expr) -> pl.Expr:
     """Whether all characters are letters.
 
@@ -108,10 +112,10 @@ def is_alpha(c: CallContext, x: pl.Expr) -> pl.Expr:
         >>> IS_ALPHA('abc')
         TRUE
     """
-    return x.str.contains(r"^\p{L}+$")
+    return x.str.contains(r"^\p{L}+$").fill_null(value=False)
 
 
-@scalar("IS_DIGIT(text) -> BOOLEAN")
+@scalar("IS_DIGIT(text) -> BOOLEAN", nullable=False)
 def is_digit(c: CallContext, x: pl.Expr) -> pl.Expr:
     """Whether all characters are digits.
 
@@ -119,10 +123,10 @@ def is_digit(c: CallContext, x: pl.Expr) -> pl.Expr:
         >>> IS_DIGIT('12')
         TRUE
     """
-    return x.str.contains(r"^\p{Nd}+$")
+    return x.str.contains(r"^\p{Nd}+$").fill_null(value=False)
 
 
-@scalar("IS_DECIMAL(text) -> BOOLEAN")
+@scalar("IS_DECIMAL(text) -> BOOLEAN", nullable=False)
 def is_decimal(c: CallContext, x: pl.Expr) -> pl.Expr:
     """Whether the text is a number.
 
@@ -130,4 +134,4 @@ def is_decimal(c: CallContext, x: pl.Expr) -> pl.Expr:
         >>> IS_DECIMAL('1.5')
         TRUE
     """
-    return x.str.strip_chars().str.contains(r"^[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?$")
+    return x.str.strip_chars().str.contains(r"^[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?$").fill_null(value=False)

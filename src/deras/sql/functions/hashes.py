@@ -9,8 +9,10 @@ import binascii
 import hashlib
 from typing import Any
 
+import numpy as np
 import polars as pl
 
+from deras.core.types import Kind, SqlType, char
 from deras.sql.functions.registry import CallContext, scalar
 
 
@@ -30,7 +32,8 @@ def _hash(name: str, algorithm: str, example: str) -> None:
         f"The {name} hash in hexadecimal digits.\n\nExample:\n    >>> LEFT({name}('abc'), 8)\n    {example}\n"
     )
     build.__module__ = __name__
-    scalar(f"{name}(text) -> STRING", f"{name}(bytes) -> STRING", kind="host")(build)
+    type_ = char(hashlib.new(algorithm, usedforsecurity=False).digest_size * 2)
+    scalar(f"{name}(text) -> STRING", f"{name}(bytes) -> STRING", kind="host", result=lambda _: type_)(build)
 
 
 _hash("MD5", "md5", "90015098")
@@ -41,19 +44,20 @@ _hash("SHA384", "sha384", "cb00753f")
 _hash("SHA512", "sha512", "ddaf35a1")
 
 
-@scalar("SHA2(text, integer) -> STRING", kind="host", nullable=True)
-def sha2(c: CallContext, x: pl.Series, bits: pl.Series) -> pl.Series:
-    """The SHA-2 hash of a length (224, 256, 384, 512) in hexadecimal digits.
+@scalar("SHA2(text, integer) -> STRING", kind="host", result=lambda _: SqlType(Kind.VARCHAR, 128))
+def sha2(c: CallContext, x: pl.Series, bits: pl.Series) -> Any:
+    """The SHA-2 hash of a length (224, 256, 384, 512) in hexadecimal digits; other lengths fail.
 
     Example:
         >>> LEFT(SHA2('abc', 256), 8)
         ba7816bf
     """
+    wrong = [n is not None and n not in (224, 256, 384, 512) for n in bits]
     out = [
-        None if v is None or n not in (0, 224, 256, 384, 512) else hashlib.new(f"sha{n or 256}", v.encode()).hexdigest()
-        for v, n in zip(x, bits, strict=True)
+        None if v is None or n is None or bad else hashlib.new(f"sha{n}", v.encode()).hexdigest()
+        for v, n, bad in zip(x, bits, wrong, strict=True)
     ]
-    return pl.Series("", out, dtype=pl.String)
+    return pl.Series("", out, dtype=pl.String), np.array(wrong) if any(wrong) else None
 
 
 @scalar("TO_BASE64(text) -> STRING", "TO_BASE64(bytes) -> STRING", kind="host")
@@ -75,8 +79,6 @@ def from_base64(c: CallContext, x: pl.Series) -> Any:
         >>> FROM_BASE64('aGVsbG8=')
         hello
     """
-    import numpy as np
-
     failed = np.zeros(len(x), np.bool_)
     out: list[str | None] = []
     for i, v in enumerate(x):

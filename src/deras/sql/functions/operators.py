@@ -39,6 +39,21 @@ def _subtract(c: CallContext, a: pl.Expr, b: pl.Expr) -> pl.Expr:
     return _scaled_sum(c, a, b, -1) if c.type.kind is Kind.DECIMAL else a - b
 
 
+def _sum_exact(sign: int) -> Any:
+    def build(c: CallContext, a: pl.Series, b: pl.Series) -> pl.Series:
+        x, y = c.types
+        s = max(x.scale, y.scale)
+        left, right, drop = 10 ** (s - x.scale), sign * 10 ** (s - y.scale), 10 ** (s - c.type.scale)
+        limit = 10**c.type.precision
+        out: list[int | None] = []
+        for v, w in zip(a, b, strict=True):
+            total = None if v is None or w is None else decimals.round_quotient(v * left + w * right, drop)
+            out.append(total if total is not None and abs(total) < limit else None)
+        return decimals.series(out, c.type)
+
+    return build
+
+
 def _scaled_sum(c: CallContext, a: pl.Expr, b: pl.Expr, sign: int) -> pl.Expr:
     x, y = c.types
     s = max(x.scale, y.scale)
@@ -50,8 +65,8 @@ def _scaled_sum(c: CallContext, a: pl.Expr, b: pl.Expr, sign: int) -> pl.Expr:
     left = decimals.wide(decimals.rescale(a, x, whole))
     right = decimals.wide(decimals.rescale(b, y, whole))
     total = left + right if sign > 0 else left - right
-    # Two numbers of 38 digits add up to less than 2**127, so the sum itself is exact.
-    return decimals.rescale(total, t.decimal(38, s), c.type) if s != c.type.scale else decimals.fit(total, c.type)
+    # Both sides have fewer than 38 digits here, so the sum itself is exact.
+    return decimals.fit(total, c.type)
 
 
 def _multiply(c: CallContext, a: pl.Expr, b: pl.Expr) -> pl.Expr:
@@ -125,6 +140,8 @@ def _remainder(c: CallContext, a: pl.Expr, b: pl.Expr) -> pl.Expr:
 _ADD = _function("+", _add)
 _SUBTRACT = _function("-", _subtract)
 _MULTIPLY = _function("*", _multiply)
+_ADD_EXACT = _function("+", _sum_exact(1), kind="host")
+_SUBTRACT_EXACT = _function("-", _sum_exact(-1), kind="host")
 _MULTIPLY_EXACT = _function("*", _multiply_exact, kind="host")
 _DIVIDE = _function("/", _divide)
 _DIVIDE_EXACT = _function("/", _divide_exact, kind="host")
@@ -158,6 +175,14 @@ def arithmetic(op: str, a: Expr, b: Expr, at: Where | None = None) -> Expr:
     return found
 
 
+def first_approximate(types: Sequence[SqlType]) -> SqlType | None:
+    """FLOAT and DOUBLE together are of the first one's type in arithmetic and CASE, as in Flink; None for others."""
+    kinds = [x for x in types if x.kind is not Kind.NULL]
+    if kinds and all(x.is_approximate for x in kinds):
+        return kinds[0].with_nullable(any(x.nullable for x in types))
+    return None
+
+
 def _numeric(op: str, a: Expr, b: Expr, at: Where | None) -> Expr:
     nullable = _nullable(a, b)
     if a.type.is_exact and b.type.is_exact and Kind.DECIMAL in (a.type.kind, b.type.kind):
@@ -170,9 +195,13 @@ def _numeric(op: str, a: Expr, b: Expr, at: Where | None) -> Expr:
             function = _DIVIDE_EXACT
         elif op == "*" and a.type.precision + b.type.precision > 38:
             function = _MULTIPLY_EXACT
+        elif op in "+-" and type_.precision == 38:
+            function = _ADD_EXACT if op == "+" else _SUBTRACT_EXACT
         return Call(type_, function, (a, b), at=at)
-    common = common_type([a.type, b.type])
+    common = first_approximate([a.type, b.type]) or common_type([a.type, b.type])
     assert common is not None  # noqa: S101 (for the type checker)
+    if op == "%" and common.is_approximate:
+        raise ArgumentError("'%' and MOD take exact numbers", "Convert with CAST(… AS DECIMAL(38, 10)).")
     type_ = common.with_nullable(nullable)
     return Call(type_, _NUMERIC[op], (cast_to(a, common), cast_to(b, common)), at=at)
 
@@ -236,6 +265,8 @@ def comparable(a: Expr, b: Expr, what: str) -> tuple[Expr, Expr]:
     common = common_type([x, y])
     if common is not None and common.kind is Kind.NULL:
         common = t.INT
+    if common is not None and common.is_timestamp and Kind.DATE in (x.kind, y.kind):
+        common = None  # Flink does not compare them
     if common is None:
         # A text beside a moment is read as one, as in Flink.
         moment = next((z for z in (x, y) if z.is_timestamp or z.kind in (Kind.DATE, Kind.TIME)), None)
@@ -315,7 +346,22 @@ def concatenation(args: Sequence[Expr], at: Where | None = None) -> Expr:
         if not a.type.is_text:
             raise ArgumentError(f"'||' joins text, not {a.type.with_nullable(True)}", "Convert with CAST(… AS STRING).")
     cast = tuple(cast_to(a, t.STRING) if a.type.kind is Kind.NULL else a for a in args)
-    return Call(t.STRING.with_nullable(_nullable(*args)), _CONCAT, cast, at=at)
+    fixed = all(a.type.kind is Kind.CHAR for a in cast)
+    length = min(t.MAX_LENGTH, sum(a.type.precision for a in cast))
+    type_ = SqlType(Kind.CHAR if fixed else Kind.VARCHAR, length)
+    return Call(type_.with_nullable(_nullable(*args)), _CONCAT, cast, at=at)
+
+
+_CLASSES = {
+    "alpha": "A-Za-z",
+    "digit": "0-9",
+    "alnum": "A-Za-z0-9",
+    "upper": "A-Z",
+    "lower": "a-z",
+    "space": " ",
+    "whitespace": r"\s",
+}
+_CLASS = re.compile(rf"(\[:({'|'.join(_CLASSES)}):\])+")
 
 
 def like_regex(pattern: str, escape: str | None, *, similar: bool = False) -> str:
@@ -334,14 +380,16 @@ def like_regex(pattern: str, escape: str | None, *, similar: bool = False) -> st
             out.append(re.escape(pattern[i + 1]))
             i += 2
             continue
+        if similar and ch == "[" and (name := _CLASS.match(pattern, i + 1)):
+            out.append("[" + "".join(_CLASSES[c] for c in re.findall(r":(\w+):", name[0])))
+            i = name.end()
+            continue
         if ch == "%":
             out.append(".*")
         elif ch == "_":
             out.append(".")
-        elif similar and ch in "|*+?{}()[]^-":
-            if ch == "[" and pattern.startswith("[:", i + 1):
-                pass
-            out.append(ch)
+        elif similar and ch in "|*+?{}()[]^-.":
+            out.append(ch)  # Calcite leaves the dot as it is, too: it matches any character
         else:
             out.append(re.escape(ch))
         i += 1
@@ -420,7 +468,8 @@ def case(conditions: Sequence[Expr], results: Sequence[Expr], at: Where | None =
     Raises:
         ArgumentError: the results have no common type.
     """
-    common = common_type([r.type for r in results])
+    types = [r.type for r in results]
+    common = first_approximate(types) or common_type(types)
     if common is None:
         kinds = " and ".join(
             dict.fromkeys(str(r.type.with_nullable(True)) for r in results if r.type.kind is not Kind.NULL)

@@ -36,18 +36,18 @@ def simple(pattern: str) -> bool:
 
 @scalar("REGEXP(text, text) -> BOOLEAN", "REGEXP_LIKE(text, text) -> BOOLEAN", kind="host")
 def regexp(c: CallContext, x: pl.Series, pattern: pl.Series) -> pl.Series:
-    """Whether a part of the text matches.
+    """Whether a part of the text matches; an empty pattern matches nothing, as in Flink.
 
     Example:
         >>> REGEXP('foobar', 'o+b')
         TRUE
     """
-    if c.literal[1] and len(x) and pattern[0] is not None and simple(pattern[0]):
+    if c.literal[1] and len(x) and pattern[0] and simple(pattern[0]):
         return x.str.contains(pattern[0])
     out: list[bool | None] = []
     for v, p in zip(x, pattern, strict=True):
         found = None if v is None or p is None else compiled(p)
-        out.append(None if v is None or p is None else False if found is None else found.search(v) is not None)
+        out.append(None if v is None or p is None else found is not None and p != "" and found.search(v) is not None)
     return pl.Series("", out, dtype=pl.Boolean)
 
 
@@ -77,7 +77,7 @@ def regexp_extract(c: CallContext, x: pl.Series, pattern: pl.Series, *group: pl.
 
 @scalar("REGEXP_REPLACE(text, text, text) -> STRING", kind="host")
 def regexp_replace(c: CallContext, x: pl.Series, pattern: pl.Series, new: pl.Series) -> object:
-    """The text with all matches replaced; ``$1`` is the first group.
+    """The text with all matches replaced by a text, which is taken as it is.
 
     Example:
         >>> REGEXP_REPLACE('foobar', 'oo|ar', '')
@@ -85,15 +85,8 @@ def regexp_replace(c: CallContext, x: pl.Series, pattern: pl.Series, new: pl.Ser
     """
     out: list[str | None] = []
     failed = np.zeros(len(x), np.bool_)
-    if (
-        all(c.literal[1:])
-        and len(x)
-        and None not in (pattern[0], new[0])
-        and simple(pattern[0])
-        and "$" not in new[0]
-        and "\\" not in new[0]
-    ):
-        return x.str.replace_all(pattern[0], new[0])
+    if all(c.literal[1:]) and len(x) and None not in (pattern[0], new[0]) and simple(pattern[0]):
+        return x.str.replace_all(pattern[0], new[0].replace("$", "$$"))
     for i, (v, p, r) in enumerate(zip(x, pattern, new, strict=True)):
         if v is None or p is None or r is None:
             out.append(None)
@@ -103,5 +96,5 @@ def regexp_replace(c: CallContext, x: pl.Series, pattern: pl.Series, new: pl.Ser
             failed[i] = True
             out.append(None)
             continue
-        out.append(made.sub(re.sub(r"\$(\d)", r"\\g<\1>", r), v))
+        out.append(made.sub(r.replace("\\", r"\\"), v))
     return pl.Series("", out, dtype=pl.String), failed if failed.any() else None

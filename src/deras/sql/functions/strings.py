@@ -4,20 +4,35 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace as replace_
 from typing import TYPE_CHECKING
 
 import polars as pl
 
 from deras.core import types as t
-from deras.sql.expr.nodes import Expr, Literal, Where
+from deras.core.types import Kind, SqlType
+from deras.sql.expr.nodes import Call, Expr, Literal, Where
 from deras.sql.functions.operators import concatenation
-from deras.sql.functions.registry import CallContext, call, find, scalar
+from deras.sql.functions.registry import CallContext, call, cast_to, find, scalar
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_WORD = re.compile(r"[A-Za-z0-9]+")
 
-@scalar("UPPER(text) -> STRING")
+
+def _same(args: Sequence[Expr]) -> SqlType:
+    return args[0].type
+
+
+def _varying(args: Sequence[Expr]) -> SqlType:
+    """VARCHAR of the text's length."""
+    x = args[0].type
+    return x if x.kind is Kind.VARCHAR else SqlType(Kind.VARCHAR, max(1, x.precision))
+
+
+@scalar("UPPER(text) -> STRING", result=_same)
 def upper(c: CallContext, x: pl.Expr) -> pl.Expr:
     """The text in capitals.
 
@@ -28,7 +43,7 @@ def upper(c: CallContext, x: pl.Expr) -> pl.Expr:
     return x.str.to_uppercase()
 
 
-@scalar("LOWER(text) -> STRING")
+@scalar("LOWER(text) -> STRING", result=_same)
 def lower(c: CallContext, x: pl.Expr) -> pl.Expr:
     """The text in small letters.
 
@@ -39,18 +54,19 @@ def lower(c: CallContext, x: pl.Expr) -> pl.Expr:
     return x.str.to_lowercase()
 
 
-@scalar("INITCAP(text) -> STRING")
-def initcap(c: CallContext, x: pl.Expr) -> pl.Expr:
-    """Each word with a capital first letter.
+@scalar("INITCAP(text) -> STRING", kind="host", result=_same)
+def initcap(c: CallContext, x: pl.Series) -> pl.Series:
+    """Each word with a capital first letter; words are letters and digits of ASCII, as in Flink.
 
     Example:
         >>> INITCAP('hello WORLD')
         Hello World
     """
-    return x.str.to_titlecase()
+    out = [None if v is None else _WORD.sub(lambda m: m[0].capitalize(), v) for v in x]
+    return pl.Series("", out, dtype=pl.String)
 
 
-@scalar("CHAR_LENGTH(text) -> INT", "CHARACTER_LENGTH(text) -> INT", "LENGTH(text) -> INT")
+@scalar("CHAR_LENGTH(text) -> INT", "CHARACTER_LENGTH(text) -> INT")
 def char_length(c: CallContext, x: pl.Expr) -> pl.Expr:
     """The number of characters.
 
@@ -61,7 +77,18 @@ def char_length(c: CallContext, x: pl.Expr) -> pl.Expr:
     return x.str.len_chars().cast(pl.Int32)
 
 
-@scalar("OCTET_LENGTH(text) -> INT")
+@scalar("LENGTH(text) -> INT", ours=True)
+def length_(c: CallContext, x: pl.Expr) -> pl.Expr:
+    """The number of characters; Flink calls it CHAR_LENGTH only.
+
+    Example:
+        >>> LENGTH('äb')
+        2
+    """
+    return x.str.len_chars().cast(pl.Int32)
+
+
+@scalar("OCTET_LENGTH(text) -> INT", ours=True)
 def octet_length(c: CallContext, x: pl.Expr) -> pl.Expr:
     """The number of bytes in UTF-8.
 
@@ -72,7 +99,7 @@ def octet_length(c: CallContext, x: pl.Expr) -> pl.Expr:
     return x.str.len_bytes().cast(pl.Int32)
 
 
-@scalar("CONCAT(text, text...) -> STRING", kind="macro")
+@scalar("CONCAT(text...) -> STRING", kind="macro")
 def concat(args: Sequence[Expr], at: Where | None) -> Expr:
     """The texts one after the other; NULL if one is.
 
@@ -80,10 +107,10 @@ def concat(args: Sequence[Expr], at: Where | None) -> Expr:
         >>> CONCAT('a', 'b', 'c')
         abc
     """
-    return concatenation(args, at)
+    return concatenation([cast_to(a, t.STRING) for a in args], at)
 
 
-@scalar("CONCAT_WS(text, text...) -> STRING")
+@scalar("CONCAT_WS(text[, text...]) -> STRING")
 def concat_ws(c: CallContext, separator: pl.Expr, *args: pl.Expr) -> pl.Expr:
     """The texts with a separator between them; NULLs are left out, a NULL separator gives NULL.
 
@@ -91,6 +118,8 @@ def concat_ws(c: CallContext, separator: pl.Expr, *args: pl.Expr) -> pl.Expr:
         >>> CONCAT_WS('-', 'a', CAST(NULL AS STRING), 'b')
         a-b
     """
+    if not args:
+        return pl.when(separator.is_not_null()).then(pl.lit(""))
     if c.literal[0] and c.constants[0] is not None:
         return pl.concat_str(args, separator=c.constants[0], ignore_nulls=True)
     parts: list[pl.Expr] = []
@@ -119,7 +148,9 @@ def trim(args: Sequence[Expr], at: Where | None) -> Expr:
     name = {"BOTH": "BTRIM", "LEADING": "LTRIM", "TRAILING": "RTRIM"}[side]
     function = find(name)
     assert function is not None  # noqa: S101 (for the type checker)
-    return call(function, [text] if what is None else [text, what], at)
+    made = call(function, [text] if what is None else [text, what], at)
+    assert isinstance(made, Call)  # noqa: S101 (for the type checker)
+    return replace_(made, type=_varying([text]).with_nullable(made.type.nullable))
 
 
 def _characters(c: CallContext) -> str | None:
@@ -128,7 +159,7 @@ def _characters(c: CallContext) -> str | None:
     return str(c.constants[1]) if c.literal[1] and c.constants[1] is not None else None
 
 
-@scalar("LTRIM(text[, text]) -> STRING")
+@scalar("LTRIM(text[, text]) -> STRING", result=_varying)
 def ltrim(c: CallContext, x: pl.Expr, *what: pl.Expr) -> pl.Expr:
     """The text without leading characters (spaces by default).
 
@@ -139,7 +170,7 @@ def ltrim(c: CallContext, x: pl.Expr, *what: pl.Expr) -> pl.Expr:
     return x.str.strip_chars_start(_characters(c) or (what[0] if what else " "))
 
 
-@scalar("RTRIM(text[, text]) -> STRING")
+@scalar("RTRIM(text[, text]) -> STRING", result=_varying)
 def rtrim(c: CallContext, x: pl.Expr, *what: pl.Expr) -> pl.Expr:
     """The text without trailing characters (spaces by default).
 
@@ -161,9 +192,14 @@ def btrim(c: CallContext, x: pl.Expr, *what: pl.Expr) -> pl.Expr:
     return x.str.strip_chars(_characters(c) or (what[0] if what else " "))
 
 
-@scalar("SUBSTRING(text, integer[, integer]) -> STRING", "SUBSTR(text, integer[, integer]) -> STRING")
+@scalar(
+    "SUBSTRING(text, integer[, integer]) -> STRING",
+    "SUBSTR(text, integer[, integer]) -> STRING",
+    result=_varying,
+    nullable=True,
+)
 def substring(c: CallContext, x: pl.Expr, start: pl.Expr, *length: pl.Expr) -> pl.Expr:
-    """A part of the text from a place; a negative place counts from the end.
+    """A part of the text from a place; a negative place counts from the end, a negative length gives NULL.
 
     Example:
         >>> SUBSTRING('abcdef', 2, 3)
@@ -179,14 +215,14 @@ def substring(c: CallContext, x: pl.Expr, start: pl.Expr, *length: pl.Expr) -> p
         return (
             pl.when((begin >= 0) & (size >= 0))
             .then(part)
-            .when(begin.is_not_null() & size.is_not_null() & x.is_not_null())
+            .when(begin.is_not_null() & (size >= 0) & x.is_not_null())
             .then(pl.lit(""))
         )
     part = x.str.slice(begin)
     return pl.when(begin >= 0).then(part).when(begin.is_not_null() & x.is_not_null()).then(pl.lit(""))
 
 
-@scalar("LEFT(text, integer) -> STRING")
+@scalar("LEFT(text, integer) -> STRING", result=_varying, nullable=True)
 def left(c: CallContext, x: pl.Expr, n: pl.Expr) -> pl.Expr:
     """The first characters.
 
@@ -198,7 +234,7 @@ def left(c: CallContext, x: pl.Expr, n: pl.Expr) -> pl.Expr:
     return x.str.head(pl.when(size > 0).then(size).otherwise(0 * size))
 
 
-@scalar("RIGHT(text, integer) -> STRING")
+@scalar("RIGHT(text, integer) -> STRING", result=_varying, nullable=True)
 def right(c: CallContext, x: pl.Expr, n: pl.Expr) -> pl.Expr:
     """The last characters.
 
@@ -254,7 +290,7 @@ def repeat(c: CallContext, x: pl.Series, n: pl.Series) -> pl.Series:
     )
 
 
-@scalar("REVERSE(text) -> STRING")
+@scalar("REVERSE(text) -> STRING", nullable=True)
 def reverse(c: CallContext, x: pl.Expr) -> pl.Expr:
     """The text backwards.
 
@@ -267,7 +303,7 @@ def reverse(c: CallContext, x: pl.Expr) -> pl.Expr:
 
 @scalar("REPLACE(text, text, text) -> STRING", kind="host")
 def replace(c: CallContext, x: pl.Series, old: pl.Series, new: pl.Series) -> pl.Series:
-    """The text with all places of one text replaced by another.
+    """The text with all places of one text replaced by another; an empty one is found between all characters.
 
     Example:
         >>> REPLACE('banana', 'a', 'o')
@@ -275,7 +311,7 @@ def replace(c: CallContext, x: pl.Series, old: pl.Series, new: pl.Series) -> pl.
     """
     if c.literal[1] and c.literal[2] and len(x) and None not in (old[0], new[0]) and old[0]:
         return x.str.replace_all(old[0], new[0], literal=True)
-    out = [None if None in r else r[0].replace(r[1], r[2]) if r[1] else r[0] for r in zip(x, old, new, strict=True)]
+    out = [None if None in r else r[0].replace(r[1], r[2]) for r in zip(x, old, new, strict=True)]
     return pl.Series("", out, dtype=pl.String)
 
 
@@ -298,15 +334,25 @@ def _find(x: pl.Expr, what: pl.Expr) -> pl.Expr:
     return pl.when(at.is_not_null()).then(chars.cast(pl.Int32) + 1).when(both).then(pl.lit(0, dtype=pl.Int32))
 
 
-@scalar("LOCATE(text, text) -> INT")
-def locate(c: CallContext, what: pl.Expr, x: pl.Expr) -> pl.Expr:
-    """The place of the first text in the second, from 1; 0 if it is not there.
+@scalar("LOCATE(text, text[, integer]) -> INT")
+def locate(c: CallContext, what: pl.Expr, x: pl.Expr, *start: pl.Expr) -> pl.Expr:
+    """The place of the first text in the second (from a place on), from 1; 0 if it is not there.
 
     Example:
         >>> LOCATE('c', 'abc')
         3
     """
-    return _find(x, what)
+    if not start:
+        return _find(x, what)
+    # An empty text is found at the start, wherever the search begins.
+    skip = pl.max_horizontal(start[0].cast(pl.Int64) - 1, pl.lit(0, dtype=pl.Int64))
+    found = _find(x.str.slice(skip), what)
+    return (
+        pl.when(start[0].is_not_null() & (found > 0))
+        .then(pl.when(what == "").then(pl.lit(1, dtype=pl.Int32)).otherwise(found + skip.cast(pl.Int32)))
+        .when(start[0].is_not_null())
+        .then(found)
+    )
 
 
 @scalar("INSTR(text, text) -> INT")
@@ -353,26 +399,27 @@ def split_index(c: CallContext, x: pl.Series, separator: pl.Series, index: pl.Se
     if all(c.literal[1:]) and len(x) and separator[0]:
         if index[0] is None or index[0] < 0:
             return pl.Series("", [None] * len(x), dtype=pl.String)
-        return x.str.split(separator[0]).list.get(index[0], null_on_oob=True)
+        parts_ = x.str.split(separator[0]).list.get(index[0], null_on_oob=True)
+        return parts_.zip_with(x != "", pl.Series("", [None], dtype=pl.String).new_from_index(0, len(x)))
     out: list[str | None] = []
     for a, s, i in zip(x, separator, index, strict=True):
-        parts = None if a is None or not s or i is None or i < 0 else a.split(s)
+        parts = None if not a or not s or i is None or i < 0 else a.split(s)
         out.append(parts[i] if parts is not None and i < len(parts) else None)
     return pl.Series("", out, dtype=pl.String)
 
 
 @scalar("ASCII(text) -> INT", kind="host")
 def ascii_(c: CallContext, x: pl.Series) -> pl.Series:
-    """The code of the first byte; 0 for empty text.
+    """The code of the first byte, signed as in Flink; 0 for empty text.
 
     Example:
         >>> ASCII('abc')
         97
     """
-    return pl.Series("", [None if v is None else v.encode()[0] if v else 0 for v in x], dtype=pl.Int32)
+    return pl.Series("", [None if v is None else (v.encode()[0] ^ 128) - 128 if v else 0 for v in x], dtype=pl.Int32)
 
 
-@scalar("CHR(integer) -> STRING", kind="host")
+@scalar("CHR(integer) -> STRING", kind="host", nullable=True)
 def chr_(c: CallContext, x: pl.Series) -> pl.Series:
     """The character of a code (modulo 256).
 
@@ -383,7 +430,11 @@ def chr_(c: CallContext, x: pl.Series) -> pl.Series:
     return pl.Series("", [None if v is None else "" if v < 0 else chr(v & 255) for v in x], dtype=pl.String)
 
 
-@scalar("OVERLAY(text, text, integer[, integer]) -> STRING", kind="host")
+def _overlaid(args: Sequence[Expr]) -> SqlType:
+    return SqlType(Kind.VARCHAR, min(t.MAX_LENGTH, args[0].type.precision + args[1].type.precision))
+
+
+@scalar("OVERLAY(text, text, integer[, integer]) -> STRING", kind="host", result=_overlaid)
 def overlay(c: CallContext, x: pl.Series, new: pl.Series, start: pl.Series, *length: pl.Series) -> pl.Series:
     """The text with a part replaced.
 

@@ -234,12 +234,16 @@ def timestampdiff(c: CallContext, unit: pl.Expr, a: pl.Expr, b: pl.Expr) -> pl.E
         months = (y.dt.year() - x.dt.year()) * 12 + (y.dt.month().cast(pl.Int32) - x.dt.month().cast(pl.Int32))
         # A month is whole when its day and time are reached.
         day = 86_400_000_000
-        rest_x = x.dt.day().cast(pl.Int64) * day + x.cast(pl.Int64) % day
-        rest_y = y.dt.day().cast(pl.Int64) * day + y.cast(pl.Int64) % day
+        # The 31st is reached at the end of a shorter month.
+        day_x, day_y = x.dt.day().cast(pl.Int64), y.dt.day().cast(pl.Int64)
+        last_x, last_y = x.dt.days_in_month().cast(pl.Int64), y.dt.days_in_month().cast(pl.Int64)
+        clock_x, clock_y = x.cast(pl.Int64) % day, y.cast(pl.Int64) % day
+        after = pl.min_horizontal(day_x, last_y) * day + clock_x
+        before = pl.min_horizontal(day_y, last_x) * day + clock_y
         months = (
-            pl.when((months > 0) & (rest_y < rest_x))
+            pl.when((months > 0) & (day_y * day + clock_y < after))
             .then(months - 1)
-            .when((months < 0) & (rest_y > rest_x))
+            .when((months < 0) & (day_x * day + clock_x < before))
             .then(months + 1)
             .otherwise(months)
         )

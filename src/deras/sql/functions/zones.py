@@ -7,7 +7,7 @@ from __future__ import annotations
 import datetime
 import functools
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
 import polars as pl
@@ -16,6 +16,7 @@ from deras.core import types as t
 from deras.core.types import Kind, SqlType, polars_type
 from deras.sql.expr.cast import to_instant
 from deras.sql.expr.moments import parse_date, parse_timestamp
+from deras.sql.expr.nodes import Literal
 from deras.sql.functions.registry import ArgumentError, CallContext, scalar
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ _LETTERS = (
     ("yyyy", "%Y"),
     ("uuuu", "%Y"),
     ("yy", "%y"),
+    ("y", "%Y"),
+    ("u", "%Y"),
     ("MMMM", "%B"),
     ("MMM", "%b"),
     ("MM", "%m"),
@@ -51,6 +54,7 @@ _LETTERS = (
     ("EEE", "%a"),
     ("E", "%a"),
     ("DDD", "%j"),
+    ("D", "%-j"),
     ("a", "%p"),
 )
 
@@ -79,7 +83,7 @@ def chrono(pattern: str) -> str:
             i += len(found[0])
         elif ch.isalpha():
             raise ArgumentError(
-                f"letter '{ch}' of the pattern '{pattern}' is not supported", "Put text in quotes: ''T''."
+                f"letter '{ch}' of the pattern '{pattern}' is not supported yet", "Put text in quotes: ''T''."
             )
         else:
             out.append("%%" if ch == "%" else ch)
@@ -87,7 +91,7 @@ def chrono(pattern: str) -> str:
     return "".join(out)
 
 
-@scalar("DATE_FORMAT(moment, text) -> STRING", "DATE_FORMAT(text, text) -> STRING")
+@scalar("DATE_FORMAT(moment, text) -> STRING", "DATE_FORMAT(text, text) -> STRING", nullable=True)
 def date_format(c: CallContext, x: pl.Expr, pattern: pl.Expr) -> pl.Expr:
     """A moment as text by a Java pattern; TIMESTAMP_LTZ in the session's zone.
 
@@ -140,7 +144,8 @@ def to_timestamp(c: CallContext, x: pl.Series, *pattern: pl.Series) -> pl.Series
 
 
 def _ltz_type(args: Sequence[Expr]) -> SqlType:
-    return t.timestamp_ltz(3)
+    p = args[1].value if len(args) == 2 and isinstance(args[1], Literal) else 3
+    return t.timestamp_ltz(p if isinstance(p, int) and 3 < p <= 9 else 3)
 
 
 @scalar(
@@ -152,7 +157,7 @@ def _ltz_type(args: Sequence[Expr]) -> SqlType:
     result=_ltz_type,
 )
 def to_timestamp_ltz(c: CallContext, x: pl.Series, *rest: pl.Series) -> pl.Series:
-    """An instant from a number (0: seconds, 3: milliseconds), or from text by a pattern in a zone (UTC by default).
+    """An instant from a number (0: seconds, 3: milliseconds …), or from text by a pattern in a zone (or UTC).
 
     Example:
         >>> TO_TIMESTAMP_LTZ(1000, 3)
@@ -168,9 +173,12 @@ def to_timestamp_ltz(c: CallContext, x: pl.Series, *rest: pl.Series) -> pl.Serie
     scale = c.types[0].scale if c.types[0].kind is Kind.DECIMAL else 0
     if not c.types[0].is_approximate and not scale and (not rest or c.literal[1]):
         p = int(c.constants[1] or 0) if rest else 3
-        if p not in (0, 3):
-            raise ArgumentError("the precision of TO_TIMESTAMP_LTZ must be 0 (seconds) or 3 (milliseconds)")
-        return (x.cast(pl.Int64) * (1_000_000 if p == 0 else 1000)).cast(dtype)
+        if not 0 <= p <= 9:
+            raise ArgumentError("the precision of TO_TIMESTAMP_LTZ is 0 (seconds), 3 (milliseconds) … 9 (nanoseconds)")
+        unit = 9 if c.type.nanoseconds else 6
+        whole = x.cast(pl.Int64)
+        scaled = whole * 10 ** (unit - p) if p <= unit else whole // 10 ** (p - unit)
+        return scaled.cast(dtype)
     out: list[int | None] = []
     for v, p in zip(x, precision, strict=True):
         out.append(None if v is None or p not in (0, 3) else int(v / 10**scale * (1000 if p == 0 else 1)) * 1000)
@@ -192,7 +200,7 @@ def to_date(c: CallContext, x: pl.Series, *pattern: pl.Series) -> pl.Series:
     return pl.Series("", [None if v is None else parse_date(v) for v in x], dtype=pl.Int32).cast(pl.Date)
 
 
-@scalar("FROM_UNIXTIME(integer[, text]) -> STRING", kind="host")
+@scalar("FROM_UNIXTIME(integer[, text]) -> STRING", kind="host", nullable=True)
 def from_unixtime(c: CallContext, x: pl.Series, *pattern: pl.Series) -> pl.Series:
     """Seconds since 1970 as text in the session's zone.
 
@@ -218,11 +226,20 @@ def unix_timestamp(c: CallContext, x: pl.Series, *pattern: pl.Series) -> pl.Seri
     if pattern and not c.literal[1]:
         raise ArgumentError("UNIX_TIMESTAMP needs a constant pattern")
     wall = _read(c, x, c.constants[1] if pattern else None, pl.Datetime("us"))
-    instant = wall.to_frame("x").select(to_instant(pl.col("x"), c.zone)).to_series()
+    instant = wall.to_frame("x").select(to_instant(pl.col("x"), c.zone, latest=True)).to_series()
     seconds = instant.to_physical() // 1_000_000
     return seconds.fill_null(-(1 << 63)).zip_with(
         x.is_not_null(), pl.Series("", [None], dtype=pl.Int64).new_from_index(0, len(x))
     )
+
+
+@functools.lru_cache(maxsize=64)
+def _zone(name: str) -> datetime.tzinfo:
+    """A time zone; one that there is not is UTC, as in Java."""
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError):
+        return datetime.UTC
 
 
 @scalar("CONVERT_TZ(text, text, text) -> STRING", kind="host", nullable=True)
@@ -240,6 +257,6 @@ def convert_tz(c: CallContext, x: pl.Series, source: pl.Series, target: pl.Serie
             out.append(None)
             continue
         wall = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC) + datetime.timedelta(microseconds=ns // 1000)
-        moved = wall.replace(tzinfo=ZoneInfo(a)).astimezone(ZoneInfo(b))
+        moved = wall.replace(tzinfo=_zone(a)).astimezone(_zone(b))
         out.append(moved.strftime("%Y-%m-%d %H:%M:%S"))
     return pl.Series("", out, dtype=pl.String)

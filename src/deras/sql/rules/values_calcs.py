@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from deras.core.types import Kind
 from deras.sql.expr import nodes as e
 from deras.sql.plan import nodes as p
+
+
+def _nested(x: e.Expr) -> bool:
+    return x.type.kind in (Kind.ARRAY, Kind.MAP, Kind.MULTISET, Kind.ROW)
 
 
 def values_calcs(rel: p.Rel) -> p.Rel:
@@ -12,5 +17,7 @@ def values_calcs(rel: p.Rel) -> p.Rel:
         return rel
     if rel.exprs is None or not all(map(e.deterministic, rel.exprs)):
         return rel
+    if any(_nested(y) for x in rel.exprs for y in x.walk()):
+        return rel  # constants are no arrays, maps and rows
     rows = tuple(tuple(e.substitute(x, row) for x in rel.exprs) for row in rel.input.rows)
     return p.Values(rel.schema, rows)

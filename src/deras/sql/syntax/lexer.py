@@ -47,7 +47,7 @@ class Token(NamedTuple):
 
 _TOKEN = re.compile(
     r"""
-    (?P<space>\s+|--[^\n]*)
+    (?P<space>\s+|--[^\n]*|//[^\n]*)
   | (?P<hint>/\*\+)
   | (?P<comment>/\*)
   | (?P<unicode>[uU]&'(?:[^']|'')*')
