@@ -177,7 +177,7 @@ def to_timestamp_ltz(c: CallContext, x: pl.Series, *rest: pl.Series) -> pl.Serie
             raise ArgumentError("the precision of TO_TIMESTAMP_LTZ is 0 (seconds), 3 (milliseconds) … 9 (nanoseconds)")
         unit = 9 if c.type.nanoseconds else 6
         whole = x.cast(pl.Int64)
-        scaled = whole * 10 ** (unit - p) if p <= unit else whole // 10 ** (p - unit)
+        scaled: pl.Series = whole * 10 ** (unit - p) if p <= unit else whole // 10 ** (p - unit)
         return scaled.cast(dtype)
     out: list[int | None] = []
     for v, p in zip(x, precision, strict=True):
