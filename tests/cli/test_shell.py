@@ -7,6 +7,7 @@ import pty
 import select
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from prompt_toolkit.completion import CompleteEvent
@@ -59,7 +60,9 @@ class Terminal:
 
 
 def test_a_visit(tmp_path):
-    t = Terminal("sql", HOME=str(tmp_path), XDG_STATE_HOME=str(tmp_path))
+    # Another home, but the kernels that are compiled already.
+    cache = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    t = Terminal("sql", HOME=str(tmp_path), XDG_STATE_HOME=str(tmp_path), XDG_CACHE_HOME=cache)
     try:
         t.until("deras>")
         t.type("SELECT 1 +\r 41 AS answer;\r")
