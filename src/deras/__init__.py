@@ -1,8 +1,8 @@
 """Deras: Flink SQL, embedded. A real-time data platform in one Python package.
 
-    >>> import deras
-    >>> s = deras.connect()
-    >>> s.sql("SELECT 1 + 1 AS two").pl()  # doctest: +SKIP
+>>> import deras
+>>> s = deras.connect()
+>>> s.sql("SELECT 1 + 1 AS two").pl()  # doctest: +SKIP
 """
 
 from __future__ import annotations

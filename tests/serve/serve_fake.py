@@ -329,7 +329,7 @@ def main() -> None:
             while True:
                 if mode == "run":
                     factory.rows(platform.clock.now())
-                time.sleep(0.2)  # noqa: TID251
+                time.sleep(0.2)
         except KeyboardInterrupt:
             server.stop()
 
