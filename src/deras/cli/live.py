@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from deras.cli.output import fit, pad
 from deras.cli.values import clean, is_number, text_of
+from deras.core.delta import hashable
 from deras.core.time import SystemClock
-from deras.session.changelog import changes, frozen
+from deras.session.changelog import changes
 
 if TYPE_CHECKING:
     from deras.cli.sql import Output
@@ -84,13 +85,13 @@ class Picture:
         """Take the changes of a step."""
         for kind, row in changes(delta, self._key):
             if self._key is not None:
-                k = frozen([row[i] for i in self._key])
+                k = hashable([row[i] for i in self._key])
                 if kind == "-D":
                     self._rows.pop(k, None)
                 elif kind != "-U":
                     self._rows[k] = row
                 continue
-            k = frozen(row)
+            k = hashable(row)
             count = self._counts.pop(k, 0) + (1 if kind in ("+I", "+U") else -1)
             if count > 0:
                 self._counts[k] = count

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from deras.core.delta import hashable
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -31,13 +33,9 @@ def row_kinds(delta: Delta, key: Sequence[int] | None = None) -> list[str]:
     columns = [delta.columns[i].values() for i in key]
     open_: dict[Any, int] = {}
     for i, w in enumerate(signs):
-        of = tuple(_frozen(c[i]) for c in columns)
+        of = tuple(hashable(c[i]) for c in columns)
         if w < 0:
             open_[of] = i
         elif (before := open_.pop(of, None)) is not None:
             kinds[before], kinds[i] = UPDATE_BEFORE, UPDATE_AFTER
     return kinds
-
-
-def _frozen(value: Any) -> Any:
-    return repr(value) if isinstance(value, (list, dict, float)) else value

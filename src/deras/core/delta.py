@@ -177,11 +177,11 @@ class Delta:
         """Equal rows merged (first arrival keeps its place), weights summed, zeros gone. For tests and the edge."""
         totals: dict[Any, int] = {}
         for w, r in self.changes():
-            k = _hashable(r)
+            k = hashable(r)
             totals[k] = totals.get(k, 0) + w
         keep, weights, seen = [], [], set()
         for i, r in enumerate(self.rows()):
-            k = _hashable(r)
+            k = hashable(r)
             if k not in seen and totals[k]:
                 seen.add(k)
                 keep.append(i)
@@ -195,11 +195,12 @@ class Delta:
         return f"Delta[{', '.join(self.schema.names)}] {self.length} rows\n" + "\n".join(head)
 
 
-def _hashable(v: Any) -> Any:
+def hashable(v: Any) -> Any:
+    """A stand-in for a value that can be a key of a dict; floats are told apart by their bits, all NaNs are one."""
     if isinstance(v, (list, tuple)):
-        return tuple(_hashable(x) for x in v)
+        return tuple(hashable(x) for x in v)
     if isinstance(v, dict):
-        return tuple((k, _hashable(x)) for k, x in v.items())
+        return tuple((k, hashable(x)) for k, x in v.items())
     if isinstance(v, float):
         return ("f", v.hex())
     return v

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from deras.core.changelog import row_kinds
+from deras.core.delta import hashable
 from deras.core.types import Kind, SqlType
 
 if TYPE_CHECKING:
@@ -72,17 +72,6 @@ def changes(delta: Delta, key: Sequence[int] | None) -> Iterator[Change]:
             yield kind, row
 
 
-def frozen(value: Any) -> Any:
-    """A hashable stand-in for a value; floats are told apart by their bits."""
-    if isinstance(value, float):
-        return ("f", "nan" if math.isnan(value) else value.hex())
-    if isinstance(value, (list, tuple)):
-        return tuple(frozen(v) for v in value)
-    if isinstance(value, dict):
-        return tuple((k, frozen(v)) for k, v in value.items())
-    return value
-
-
 class Fold:
     """The final table of a changelog.
 
@@ -140,7 +129,7 @@ class Fold:
         totals: dict[Any, int] = {}
         last: dict[Any, int] = {}
         for i, row in enumerate(frame.rows()):
-            k = frozen(row[:-1])
+            k = hashable(row[:-1])
             totals[k] = totals.get(k, 0) + row[-1]
             last[k] = i
         places = [i for k, i in sorted(last.items(), key=lambda e: e[1]) for _ in range(max(0, totals[k]))]

@@ -15,7 +15,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from deras.core.delta import Delta, _hashable
+from deras.core.delta import Delta, hashable
 from deras.core.time import MIN_WATERMARK, Tick
 from deras.engine.state import State, compact
 
@@ -65,7 +65,7 @@ class Run:
         shown: dict[Any, tuple[Any, ...]] = {}
         for d in self.deltas:
             for w, r in d.changes():
-                k = _hashable(r)
+                k = hashable(r)
                 total[k] += w
                 shown[k] = r
         out = [shown[k] for k, w in total.items() for _ in range(w)]
@@ -76,7 +76,7 @@ class Run:
         total: Counter[Any] = Counter()
         for d in self.deltas:
             for w, r in d.changes():
-                k = _hashable(r)
+                k = hashable(r)
                 total[k] += w
                 assert total[k] >= 0, f"row {r} is taken back, but it is not there"  # noqa: S101
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from deras.core.changelog import row_kinds
-from deras.core.delta import Delta, _hashable
+from deras.core.delta import Delta, hashable
 from deras.core.time import MAX_WATERMARK
 from deras.engine.graph import Graph, StepResult
 from deras.engine.operator import Feed, SourceOperator
@@ -95,7 +95,7 @@ class Output:
         shown: dict[Any, tuple[Any, ...]] = {}
         for d in self.deltas:
             for w, r in d.changes():
-                k = _hashable(r)
+                k = hashable(r)
                 total[k] += w
                 shown[k] = r
         return sorted((shown[k] for k, w in total.items() for _ in range(w)), key=_order)
@@ -119,12 +119,12 @@ class Output:
         keys: Counter[Any] = Counter()
         for d in self.deltas:
             for w, r in d.changes():
-                k = _hashable(r)
+                k = hashable(r)
                 total[k] += w
                 if total[k] < 0:
                     raise AssertionError(f"{self.name or 'query'}: row {r} is taken back, but it is not there")
                 if self.key is not None:
-                    of = _hashable(tuple(r[i] for i in self.key))
+                    of = hashable(tuple(r[i] for i in self.key))
                     keys[of] += w
                     if not 0 <= keys[of] <= 1:
                         raise AssertionError(f"{self.name or 'query'}: key {of} has {keys[of]} rows after {r}")
