@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from deras.core.errors import PlanError
-from deras.sql.plan.properties import append_only, upsert_key
 from deras.sql.plan.text import tree
 from deras.sql.syntax import ast
 
@@ -33,9 +32,9 @@ def explain(planner: Planner, x: ast.Statement, text: str) -> str:
         head = f"View({x.name})"
     else:
         head = "Result"
-    key = upsert_key(rel)
+    key = rel.upsert_key()
     names = rel.schema.names
-    facts = ["insert-only" if append_only(rel) else "updates"]
+    facts = ["insert-only" if rel.append_only() else "updates"]
     if key:
         facts.append(f"key: ({', '.join(names[k] for k in key)})")
     lines = ["== Optimized Execution Plan ==", f"{head}  -- {'; '.join(facts)}"]

@@ -17,8 +17,7 @@ from deras.sql.bind.query import QueryBinder
 from deras.sql.catalog import MaterializedView
 from deras.sql.lower import Lowering
 from deras.sql.plan import nodes as p
-from deras.sql.plan.properties import append_only, reads_time, single_row, upsert_key
-from deras.sql.plan.text import digest, normal, tree
+from deras.sql.plan.text import blame, digest, tree
 from deras.sql.planned import Planned
 from deras.sql.rules import optimise
 from deras.sql.statements import plan_other
@@ -118,12 +117,12 @@ class Planner:
     def _query(self, x: ast.QueryStatement, text: str) -> Dataflow:
         rel, context = self.logical(x, text)
         limit = rel.count if isinstance(rel, p.Limit) else None
-        if limit is not None and not append_only(rel):
+        if limit is not None and not rel.append_only():
             raise not_yet(
                 "LIMIT over a result that is updated", x.query.limit.span if x.query.limit is not None else x.span
             )
-        target = Target("query", "", replace(rel.schema, key=upsert_key(rel)), upsert_key=upsert_key(rel))
-        return self._dataflow(rel, target, f"query-{digest(normal(rel))}", x, text, context, limit)
+        target = Target("query", "", replace(rel.schema, key=rel.upsert_key()), upsert_key=rel.upsert_key())
+        return self._dataflow(rel, target, f"query-{digest(rel.normal())}", x, text, context, limit)
 
     def _insert(self, x: ast.Insert, text: str) -> Dataflow:
         context = self._context(text)
@@ -132,14 +131,13 @@ class Planner:
         schema = Schema(tuple(f.without_time() for f in rel.schema), _sink_key(table, rel.schema))
         options = {**table.options, **{o.key: o.value for o in x.options}}
         target = Target(
-            "sink", table.name, schema, options.get("connector", ""), options, upsert_key(rel), table.comment
+            "sink", table.name, schema, options.get("connector", ""), options, rel.upsert_key(), table.comment
         )
         self._check_sink(rel, target, x, context)
-        return self._dataflow(rel, target, f"{table.name}-{digest(normal(rel))}", x, text, context, None)
+        return self._dataflow(rel, target, f"{table.name}-{digest(rel.normal())}", x, text, context, None)
 
     def _check_sink(self, rel: p.Rel, target: Target, x: ast.Insert, context: BindContext) -> None:
         from deras.sql.bind.tables import sink_accepts
-        from deras.sql.lower import blame
 
         if not target.connector:
             raise PlanError(
@@ -152,7 +150,7 @@ class Planner:
         except SqlError as e:
             e.span = e.span or x.table.span
             raise
-        if append_only(rel) or accepts == "all":
+        if rel.append_only() or accepts == "all":
             return
         if accepts == "upsert":
             if not target.schema.key:
@@ -192,7 +190,7 @@ class Planner:
             raise BindError(
                 f"column {i + 1} of view '{name}' has no name", span=x.query.span, hint="Give it one with AS."
             )
-        own = upsert_key(rel)
+        own = rel.upsert_key()
         key = own
         if x.primary_key is not None:
             from deras.sql.bind.tables import _unknown
@@ -202,11 +200,11 @@ class Planner:
                     raise _unknown(c, rel.schema.fields)
             key = tuple(names.index(c.name) for c in x.primary_key.columns)
         # A view that only grows needs no key: its rows are kept as they come.
-        shown = key if x.primary_key is not None or not append_only(rel) else ()
+        shown = key if x.primary_key is not None or not rel.append_only() else ()
         schema = Schema(rel.schema.fields, shown)
         ddl = text[x.span.start : x.span.end]
         options = {o.key: o.value for o in x.options}
-        grows = append_only(rel) and not shown
+        grows = rel.append_only() and not shown
         view = MaterializedView(name, schema, grows, ddl, x.query, text, options, x.comment or "")
         target = Target("view", name, schema, options=options, upsert_key=own, comment=x.comment or "")
         flow = self._dataflow(rel, target, name, x, text, context, None)
@@ -224,8 +222,7 @@ class Planner:
 
         for r in p.walk(rel):
             if isinstance(r, p.Calc):
-                exprs = [*(r.exprs or ()), *([] if r.predicate is None else [r.predicate])]
-                Evaluation(r.input.schema.types, exprs, self.settings.zone)
+                Evaluation(r.input.schema.types, r.expressions(), self.settings.zone)
 
     def _dataflow(
         self,
@@ -238,20 +235,20 @@ class Planner:
         limit: int | None,
     ) -> Dataflow:
         self._check_expressions(rel)
-        lowering = Lowering(owner, self.settings.zone)
+        lowering = Lowering(owner, self.settings.zone, int(self.settings.state_ttl_ms))
         output = lowering.lower(rel)
         warnings = [*context.warnings, *state_warnings(rel, self.settings)]
-        target = replace(target, single_row=single_row(rel))
+        target = replace(target, single_row=rel.single_row())
         return Dataflow(
             tuple(lowering.sources),
             tuple(lowering.nodes),
             output,
             target,
-            append_only(rel),
+            rel.append_only(),
             text[x.span.start : x.span.end],
             tuple(dict.fromkeys(warnings)),
             tuple(dict.fromkeys(lowering.views)),
-            not reads_time(rel),
+            not any(r.reads_time() for r in p.walk(rel)),
             limit,
             {"plan": tree(rel, changelog=True, state=True)},
         )
@@ -286,9 +283,5 @@ def state_warnings(rel: p.Rel, settings: Settings) -> list[str]:
     if settings.state_ttl_ms:
         found.append("'table.exec.state.ttl' is not supported yet: state is kept for ever.")
     for r in p.walk(rel):
-        if isinstance(r, p.Join):
-            found.append("The join keeps all rows of both sides: its state grows with its inputs.")
-        elif isinstance(r, p.Aggregate) and r.keys and not append_only(r):
-            keys = ", ".join(r.schema.names[: len(r.keys)])
-            found.append(f"Grouping by {keys} keeps an entry for every group for ever.")
+        found += r.warnings()
     return found

@@ -37,7 +37,7 @@ def push_filters(rel: p.Rel) -> p.Rel:
             return rel
         parts = tuple(_filter(part, terms) for part in below.parts)
         return replace(rel, input=replace(below, parts=parts), predicate=None)
-    if isinstance(below, (p.WindowTvf, p.Aggregate, p.WindowAggregate)):
+    if isinstance(below, p.Unary):
         return _through(rel, below, terms)
     return rel
 
@@ -67,33 +67,11 @@ def _into_join(join: p.Join, own: list[e.Expr], above: list[e.Expr]) -> p.Rel:
     return replace(join, left=_filter(join.left, left), right=_filter(join.right, right), residual=e.conjunction(rest))
 
 
-def _bounds(rel: p.Rel) -> frozenset[int]:
-    """Positions of columns that are bounds of windows."""
-    match rel:
-        case p.WindowTvf():
-            n = len(rel.input.schema)
-            return frozenset(range(n, len(rel.schema)))
-        case p.WindowAggregate():
-            n = len(rel.keys) + len(rel.calls)
-            return frozenset(range(n, len(rel.schema)))
-        case p.Calc():
-            below = _bounds(rel.input)
-            if rel.exprs is None:
-                return below
-            return frozenset(i for i, x in enumerate(rel.exprs) if isinstance(x, e.InputRef) and x.index in below)
-    return frozenset()
-
-
-def _through(rel: p.Calc, below: p.WindowTvf | p.Aggregate | p.WindowAggregate, terms: list[e.Expr]) -> p.Rel:
-    if isinstance(below, p.WindowTvf):
-        place = {i: i for i in range(len(below.input.schema))}
-    else:
-        # What asks for a window's bounds stays above: they are columns of the result, not of the rows.
-        bounds = _bounds(below.input) if isinstance(below, p.Aggregate) else frozenset()
-        place = {i: k for i, k in enumerate(below.keys) if k not in bounds}
+def _through(rel: p.Calc, below: p.Unary, terms: list[e.Expr]) -> p.Rel:
+    place = below.through()
     down = [t for t in terms if e.refs(t) and all(i in place for i in e.refs(t)) and movable(t)]
     if not down:
         return rel
     moved = [e.remap(t, lambda i: place[i]) for t in down]
     stay = e.conjunction([t for t in terms if t not in down])
-    return replace(rel, input=replace(below, input=_filter(below.input, moved)), predicate=stay)
+    return replace(rel, input=below.rebuild((_filter(below.input, moved),)), predicate=stay)

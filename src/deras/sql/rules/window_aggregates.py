@@ -74,11 +74,7 @@ def _fresh(
     fields = tuple(_field(tvf.input.schema, x, f"${k}") for k, x in enumerate(exprs))
     source = p.Calc(Schema(fields), tvf.input, tuple(exprs), e.conjunction(before))
     keys = tuple(place[k] for k in rel.keys if k not in named)
-    calls = tuple(
-        replace(c, arg=None if c.arg is None else place[c.arg], filter=None if c.filter is None else place[c.filter])
-        for c in rel.calls
-        if not _on_window(c, named)
-    )
+    calls = tuple(c.moved(place) for c in rel.calls if not _on_window(c, named))
     if len(calls) < len(rel.calls):
         raise PlanError(
             "an aggregate over the window's own bounds is not supported yet", hint="Use the bounds themselves."
@@ -164,10 +160,7 @@ def _attached(
             "an aggregate over the window's own bounds is not supported yet", hint="Use the bounds themselves."
         )
     keys = tuple(place[k] for k in rel.keys if k not in named or named[k] == "start")
-    calls = tuple(
-        replace(c, arg=None if c.arg is None else place[c.arg], filter=None if c.filter is None else place[c.filter])
-        for c in rel.calls
-    )
+    calls = tuple(c.moved(place) for c in rel.calls)
     marks = tuple(w for w in ("end", "time") if w in named.values())
     bounds = {w: inner.schema[first + window.index(w)] for w in window}
     like = p.WindowTvf(inner.schema, inner, at, "tumble", inner.slide, inner.slide, inner.offset, inner.zone)

@@ -1,0 +1,8 @@
+"""Plans to dataflows: which operator of the engine does what, under which stable name. One file a family of nodes."""
+
+from __future__ import annotations
+
+from deras.sql.lower import aggregates, calc, detect, joins, scans, sets, windows
+from deras.sql.lower.lowering import Lowering, lowers
+
+__all__ = ["Lowering", "aggregates", "calc", "detect", "joins", "lowers", "scans", "sets", "windows"]

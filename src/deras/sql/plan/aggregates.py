@@ -1,0 +1,99 @@
+"""Grouping without windows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from deras.sql.plan.rel import Place, Rel, Unary
+from deras.sql.plan.show import call
+
+if TYPE_CHECKING:
+    from deras.core.types import SqlType
+
+
+@dataclass(frozen=True, slots=True)
+class AggCall:
+    """One aggregate over columns of the input."""
+
+    function: str
+    arg: int | None
+    type: SqlType
+    distinct: bool = False
+    filter: int | None = None
+    input_type: SqlType | None = None
+
+    def moved(self, place: Place) -> AggCall:
+        """Over columns that went elsewhere."""
+        return replace(
+            self,
+            arg=None if self.arg is None else place[self.arg],
+            filter=None if self.filter is None else place[self.filter],
+        )
+
+
+def called(calls: tuple[AggCall, ...]) -> set[int]:
+    """Positions of the columns that calls read."""
+    return {i for c in calls for i in (c.arg, c.filter) if i is not None}
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregate(Unary):
+    """Groups by ``keys``; gives the keys, then the calls. Without calls: each row once."""
+
+    keys: tuple[int, ...]
+    calls: tuple[AggCall, ...]
+
+    def makes_updates(self) -> bool:
+        """A group's row is replaced when a row comes."""
+        return True
+
+    def upsert_key(self) -> tuple[int, ...]:
+        """The group's key."""
+        return tuple(range(len(self.keys)))
+
+    def single_row(self) -> bool:
+        """Without keys there is one group."""
+        return not self.keys
+
+    def prune(self, needed: set[int]) -> tuple[Rel, Place]:
+        """Only the needed calls; all keys."""
+        n = len(self.keys)
+        kept = [i for i in range(len(self.calls)) if n + i in needed]
+        calls = tuple(self.calls[i] for i in kept)
+        made, place = self.input.prune(set(self.keys) | called(calls))
+        positions = [*range(n), *(n + i for i in kept)]
+        found = replace(
+            self,
+            schema=self.schema.select(positions),
+            input=made,
+            keys=tuple(place[k] for k in self.keys),
+            calls=tuple(c.moved(place) for c in calls),
+        )
+        return found, {i: k for k, i in enumerate(positions)}
+
+    def through(self) -> Place:
+        """Keys; but what asks for a window's bounds stays above: there they are columns of the result."""
+        bounds = self.input.window_bounds()
+        return {i: k for i, k in enumerate(self.keys) if k not in bounds}
+
+    def describe(self) -> str:
+        """Keys and calls."""
+        below = self.input.schema.names
+        keys = ", ".join(below[k] for k in self.keys)
+        if not self.calls:
+            return f"Distinct(by: [{keys}])"
+        return f"GroupAggregate(by: [{keys}], select: [{', '.join(call(c, below) for c in self.calls)}])"
+
+    def kept(self) -> str:
+        """An entry for every group."""
+        if not self.keys:
+            return "one group"
+        return f"one entry a group of ({', '.join(self.schema.names[: len(self.keys)])}), unbounded"
+
+    def warnings(self) -> list[str]:
+        """Groups are never forgotten."""
+        if not self.keys:
+            return []
+        keys = ", ".join(self.schema.names[: len(self.keys)])
+        return [f"Grouping by {keys} keeps an entry for every group for ever."]

@@ -1,0 +1,136 @@
+"""Windows over time: the table functions, and grouping by a window."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
+
+from deras.core.schema import Schema
+from deras.sql.plan.aggregates import AggCall, called
+from deras.sql.plan.calc import narrow
+from deras.sql.plan.rel import Place, Rel, Unary
+from deras.sql.plan.show import call, duration
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+WindowKind = Literal["tumble", "hop", "cumulate"]
+
+
+@dataclass(frozen=True, slots=True)
+class WindowTvf(Unary):
+    """TUMBLE, HOP or CUMULATE: the input's columns, then start, end and time. ``time`` None: processing time."""
+
+    time: int | None
+    kind: WindowKind
+    size: int
+    slide: int
+    offset: int = 0
+    zone: str | None = None
+
+    def reads_time(self) -> bool:
+        """Whether the window is of processing time."""
+        return self.time is None
+
+    def prune(self, needed: set[int]) -> tuple[Rel, Place]:
+        """Hops multiply their rows, so only what is needed goes in."""
+        n = len(self.input.schema)
+        below = {i for i in needed if i < n} | (set() if self.time is None else {self.time})
+        made, place = narrow(self.input, below) if self.kind != "tumble" else self.input.prune(below)
+        width = len(made.schema)
+        schema = Schema((*made.schema.fields, *self.schema.fields[n:]))
+        found = replace(self, schema=schema, input=made, time=None if self.time is None else place[self.time])
+        return found, place | {n + i: width + i for i in range(3)}
+
+    def through(self) -> Place:
+        """All columns of the input."""
+        return {i: i for i in range(len(self.input.schema))}
+
+    def window_bounds(self) -> frozenset[int]:
+        """The last three."""
+        return frozenset(range(len(self.input.schema), len(self.schema)))
+
+    def describe(self) -> str:
+        """The window."""
+        return f"WindowTable({window_text(self)})"
+
+
+@dataclass(frozen=True, slots=True)
+class WindowAggregate(Unary):
+    """Groups by the window of ``time`` and by ``keys``; gives keys, calls, and the columns named in ``window``."""
+
+    time: int | None
+    kind: WindowKind
+    size: int
+    slide: int
+    offset: int
+    zone: str | None
+    keys: tuple[int, ...]
+    calls: tuple[AggCall, ...]
+    window: tuple[str, ...]
+
+    def upsert_key(self) -> tuple[int, ...]:
+        """Key and window."""
+        first = len(self.keys) + len(self.calls)
+        # Several windows of CUMULATE begin at one moment: there only the end tells them apart.
+        telling = ("end", "time") if self.kind == "cumulate" else ("start", "end", "time")
+        marks = [first + i for i, w in enumerate(self.window) if w in telling]
+        return (*range(len(self.keys)), *marks[:2]) if marks else ()
+
+    def reads_time(self) -> bool:
+        """Whether the window is of processing time."""
+        return self.time is None
+
+    def prune(self, needed: set[int]) -> tuple[Rel, Place]:
+        """Only the needed calls and bounds."""
+        n = len(self.keys)
+        first = n + len(self.calls)
+        kept = [i for i in range(len(self.calls)) if n + i in needed]
+        calls = tuple(self.calls[i] for i in kept)
+        marks = [i for i in range(len(self.window)) if first + i in needed]
+        used = set(self.keys) | called(calls) | (set() if self.time is None else {self.time})
+        made, place = self.input.prune(used)
+        positions = [*range(n), *(n + i for i in kept), *(first + i for i in marks)]
+        found = replace(
+            self,
+            schema=self.schema.select(positions),
+            input=made,
+            time=None if self.time is None else place[self.time],
+            keys=tuple(place[k] for k in self.keys),
+            calls=tuple(c.moved(place) for c in calls),
+            window=tuple(self.window[i] for i in marks),
+        )
+        return found, {i: k for k, i in enumerate(positions)}
+
+    def through(self) -> Place:
+        """The keys."""
+        return dict(enumerate(self.keys))
+
+    def window_bounds(self) -> frozenset[int]:
+        """Columns behind the calls."""
+        return frozenset(range(len(self.keys) + len(self.calls), len(self.schema)))
+
+    def describe(self) -> str:
+        """Keys, window, calls."""
+        below = self.input.schema.names
+        keys = ", ".join(below[k] for k in self.keys)
+        calls = ", ".join([*(call(c, below) for c in self.calls), *(f"window_{w}" for w in self.window)])
+        return f"WindowAggregate(by: [{keys}], window: {window_text(self)}, select: [{calls}])"
+
+    def kept(self) -> str:
+        """Open windows."""
+        return "open windows only, bounded by the watermark"
+
+
+def window_text(rel: WindowTvf | WindowAggregate) -> str:
+    """A window as EXPLAIN shows it."""
+    names: Sequence[str] = rel.input.schema.names
+    on = "PROCTIME" if rel.time is None else names[rel.time]
+    parts = [on, f"size {duration(rel.size)}"]
+    if rel.kind != "tumble":
+        parts.append(f"{'slide' if rel.kind == 'hop' else 'step'} {duration(rel.slide)}")
+    if rel.offset:
+        parts.append(f"offset {duration(rel.offset)}")
+    if rel.zone:
+        parts.append(f"zone {rel.zone}")
+    return f"{rel.kind.upper()}({', '.join(parts)})"
