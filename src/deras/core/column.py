@@ -288,6 +288,16 @@ class Column:
             return Column.nulls(self.type, stop - start)
         return Column.of_series(self.type, self.series().slice(start, stop - start))
 
+    def where(self, keep: Bits) -> Column:
+        """The same values, NULL where ``keep`` (uint8[n]) is 0."""
+        if self._void:
+            return self
+        if self.type.layout is Layout.NESTED:
+            mask = pl.Series(keep.astype(np.bool_))
+            return Column.of_series(self.type, self.series().zip_with(mask, _no_values(self.type, self.length)))
+        valid = self.valid()
+        return Column._of(self.type, self._numpy(), self.length, keep if valid is None else valid & keep)
+
     def with_type(self, type_: SqlType) -> Column:
         """The same memory under another type of the same layout (nullability, length, names)."""
         c = Column(type_, self.length)

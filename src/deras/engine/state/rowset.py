@@ -52,6 +52,9 @@ class RowSet:
         groups: the index of groups (three cells from ``cell`` are this set's, made as ``LIST``), or None.
         cell: first cell in ``groups``, counted from the index's first cell.
         identity: positions that identify a row for removal; () for all columns.
+        unique: there is never more than one live row in a group, so the group itself finds the row that goes: no second
+            index is kept.
+        counted: keep one saved word a row (zero at first), at ``count_cell``; who changes it calls ``segments.touch``.
     """
 
     def __init__(
@@ -64,18 +67,25 @@ class RowSet:
         groups: Index | None = None,
         cell: int = 0,
         identity: Sequence[int] = (),
+        unique: bool = False,
+        counted: bool = False,
     ) -> None:
         self.schema = schema
         self.updating = updating
         self.groups = groups
         self.group_cell = 0 if groups is None else groups.cell0 + cell
         self._identity = tuple(identity) or tuple(range(len(schema)))
-        cells = (3 if groups is not None else 0) + (3 if updating else 0)
-        self.segments = state.segments(name, schema, cells)
-        self.group_list = self.segments.cell0 if groups is not None else -1
-        self._same_list = self.segments.cell0 + (3 if groups is not None else 0)
+        own = updating and not (unique and groups is not None)
+        first = 1 if counted else 0
+        cells = first + (3 if groups is not None else 0) + (3 if own else 0)
+        self.segments = state.segments(name, schema, cells, first)
+        self.count_cell = self.segments.cell0 if counted else -1
+        self.group_list = self.segments.cell0 + first if groups is not None else -1
+        self._same_list = self.segments.cell0 + first + (3 if groups is not None else 0)
         self._same: Index | None = None
-        if updating:
+        self.new = _EMPTY
+        """Where the rows lie that the last :meth:`apply` appended, in order."""
+        if own:
             types = [BYTES if schema[i].type.layout is Layout.NESTED else schema[i].type for i in self._identity]
             self._same = state.index(name + ".rows", [t.with_nullable(True) for t in types], 3, LIST, saved=False)
 
@@ -97,15 +107,25 @@ class RowSet:
             Positions of the removals for which there was no row.
         """
         segments = self.segments
-        if self._same is None or (weights is None and not self.updating):
-            new = segments.append(columns, n)
+        if not self.updating or (weights is None and self._same is None):
+            self.new = new = segments.append(columns, n)
             if self.groups is not None and ids is not None:
                 k.link(ids, new, segments.tab, self.group_list, self.groups.tab, self.group_cell)
             return _EMPTY
         if weights is None:
             weights = np.ones(n, np.int64)
         came = np.flatnonzero(weights > 0)
-        new = segments.append(columns if len(came) == n else [c.take(came) for c in columns], len(came))
+        self.new = new = segments.append(columns if len(came) == n else [c.take(came) for c in columns], len(came))
+        if self._same is None:
+            assert self.groups is not None and ids is not None  # noqa: S101, PT018 (so in this form)
+            dead, absent, counts = np.empty(n, np.int64), np.empty(n, np.int64), np.zeros(2, np.int64)
+            tab, cell = self.groups.tab, self.group_cell
+            k.apply(
+                np.ascontiguousarray(weights), ids, ids, new, segments.tab, -1, self.group_list, tab, cell, tab, cell,
+                dead, absent, counts,
+            )  # fmt: skip
+            segments.kill(dead[: counts[0]])
+            return absent[: counts[1]]
         same = self._same.lookup([keyable(columns[i]) for i in self._identity], length=n)
         dead, absent, counts = np.empty(n, np.int64), np.empty(n, np.int64), np.zeros(2, np.int64)
         groups = self._same if self.groups is None else self.groups
