@@ -14,6 +14,7 @@ from deras.sql.syntax.parser import parse_expression, parse_query, parse_script
 from deras.sql.syntax.printer import to_sql
 
 HERE = Path(__file__).parent
+NEXMARK = HERE.parents[2] / "bench" / "nexmark" / "queries"
 
 bare = st.sampled_from(["a", "b", "t", "Key", "state", "first", "x1", "desc", "type", "final", "map", "hop"])
 anything = st.text(min_size=1, max_size=5)
@@ -180,7 +181,7 @@ def test_a_query_comes_back_from_its_text(tree: a.Query) -> None:
 def pieces() -> list[str]:
     """Single statements of all test scripts, the short ones."""
     found = []
-    for file in sorted([*(HERE / "nexmark").glob("q*.sql"), *(HERE / "scripts").glob("*.sql")]):
+    for file in sorted([*NEXMARK.glob("q*.sql"), *(HERE / "scripts").glob("*.sql")]):
         text = file.read_text()
         found += [text[s.span.start : s.span.end] for s in parse_script(text)]
     return [f for f in found if len(f) < 1500]

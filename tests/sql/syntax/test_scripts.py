@@ -12,7 +12,8 @@ from deras.sql.syntax.parser import is_complete, parse_script, parse_statement, 
 from deras.sql.syntax.printer import to_sql
 
 HERE = Path(__file__).parent
-FILES = sorted([*(HERE / "nexmark").glob("*.sql"), *(HERE / "scripts").glob("*.sql")])
+NEXMARK = HERE.parents[2] / "bench" / "nexmark" / "queries"
+FILES = sorted([*NEXMARK.glob("*.sql"), *(HERE / "scripts").glob("*.sql")])
 
 
 @pytest.fixture(params=FILES, ids=lambda p: f"{p.parent.name}-{p.stem}")
@@ -21,7 +22,7 @@ def text(request: pytest.FixtureRequest) -> str:
 
 
 def test_all_of_nexmark_is_here() -> None:
-    names = {p.stem for p in (HERE / "nexmark").glob("*.sql")}
+    names = {p.stem for p in NEXMARK.glob("*.sql")}
     assert {f"q{i}" for i in range(24)} | {f"cep_q{i}" for i in range(4)} <= names
 
 
