@@ -95,3 +95,10 @@ def test_equal_rows_by_type() -> None:
     other = [[1, None], [2], None, None]
     found = equal_rows([Column.of_values(array(BIGINT), lists)], [Column.of_values(array(BIGINT), other)])
     assert found.tolist() == [True, False, True, False]
+
+
+def test_an_update_that_comes_twice() -> None:
+    h = Harness(lambda: ChangelogNormalize(SCHEMA, [0], pairs=True))
+    a, b = ("a", 1, "x"), ("a", 2, "x")
+    h.step([Delta.of(SCHEMA, [a, a, a, b, a, b, b, b], [1, 1, -1, 1, -1, 1, -1, -1])])
+    assert [x for d in h.run.deltas for x in d.changes()] == [(1, a), (-1, a), (1, b), (-1, b)]

@@ -1,4 +1,7 @@
-"""Constant rows: what ``VALUES`` in a statement reads. Made by the planner, not meant for CREATE TABLE."""
+"""Constant rows: what ``VALUES`` in a statement reads. Made by the planner; in CREATE TABLE it is for tests.
+
+With ``'changelog-mode'`` a table is a changelog whose changes a test gives; such a table has no rows of its own.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +19,9 @@ from deras.core.records import Records
 from deras.core.types import Layout, SqlType, polars_type
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
+    from deras.core.contracts import Changes, Format
     from deras.core.records import Offset
     from deras.core.schema import Schema
 
@@ -78,9 +82,22 @@ class Connector(BaseConnector):
 
     name = "values"
     options: ClassVar[Sequence[Option]] = (
-        Option("rows", help="The rows as JSON arrays of physical values.", required=True),
+        Option("rows", help="The rows as JSON arrays of physical values.", default="[]"),
+        Option(
+            "changelog-mode",
+            "enum",
+            "Which changes it gives: insertions, upserts by PRIMARY KEY (without or with the row before), all.",
+            "I",
+            choices=("I", "I,UA,D", "I,UB,UA,D"),
+        ),
         Option("count", "int", "The number of rows."),
     )
+
+    @classmethod
+    def changes(cls, options: Mapping[str, str], format_: type[Format] | None) -> Changes:  # noqa: ARG003
+        """As ``'changelog-mode'`` says."""
+        modes: dict[str, Changes] = {"I,UA,D": "upsert", "I,UB,UA,D": "all"}
+        return modes.get(options.get("changelog-mode", "I"), "insert")
 
     def source(self, table: TableContext) -> Source:
         """The rows, once."""

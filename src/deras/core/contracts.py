@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 from deras.core.time import Clock, SystemClock, Tick
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from concurrent.futures import Future
 
     from deras.core.delta import Delta
@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 SourceDelivery = Literal["exactly-once", "at-least-once", "at-most-once"]
 SinkDelivery = Literal["exactly-once", "idempotent", "at-least-once"]
+Changes = Literal["insert", "upsert", "all"]
+"""What a source gives: rows that only come; by key the new row or its deletion; every change with the row before."""
+Accepts = Literal["append", "upsert", "all"]
+"""What a sink takes: insertions only; by primary key the new row or its deletion; any changelog."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +148,7 @@ class Sink(abc.ABC):
     """A table that can be written."""
 
     delivery: ClassVar[SinkDelivery] = "at-least-once"
-    accepts: ClassVar[Literal["append", "upsert", "all"]] = "append"
+    accepts: Accepts = "append"
     """append: insert-only; upsert: needs a primary key, takes -U/+U/-D by key; all: any changelog."""
 
     @abc.abstractmethod
@@ -170,6 +174,11 @@ class Connector(abc.ABC):
     """Whether the table needs ``'format' = '…'``."""
     extra: ClassVar[str] = ""
     """The pip extra that brings its library."""
+
+    @classmethod
+    def changes(cls, options: Mapping[str, str], format_: type[Format] | None) -> Changes:  # noqa: ARG003
+        """What a table with these option texts gives when read; default: what its format gives."""
+        return "insert" if format_ is None else format_.changes
 
     def source(self, table: TableContext) -> Source:
         """The table as a source; ``PlanError`` if it can only be written."""
@@ -236,6 +245,12 @@ class Format(abc.ABC):
     name: ClassVar[str]
     options: ClassVar[Sequence[Option]] = ()
     """Options without the ``<name>.`` prefix."""
+    changes: ClassVar[Changes] = "insert"
+    """Which changes its records are: with "all" and "upsert" a decoder gives weights."""
+    accepts: ClassVar[Accepts] = "append"
+    """Which changes it can write: with "all" an encoder looks at the weights."""
+    metadata: ClassVar[dict[str, SqlType]] = {}
+    """Metadata columns that a decoder fills, by key; a table names them ``value.<key>``."""
     columnar: ClassVar[bool] = False
     """True: read and written by whole files (parquet): see ``read_file`` and ``file_writer``."""
     extension: ClassVar[str] = ""

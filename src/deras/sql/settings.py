@@ -52,6 +52,12 @@ KNOWN: tuple[Option, ...] = (
         0.0,
     ),
     Option(
+        "table.exec.source.cdc-events-duplicate",
+        "bool",
+        "Changelog sources may give a change twice: keep the last row of each PRIMARY KEY.",
+        False,
+    ),
+    Option(
         "table.exec.sink.not-null-enforcer",
         "enum",
         "NULL in a NOT NULL column of a sink: error or drop.",

@@ -7,7 +7,9 @@ or after an empty line or a comment. ``#`` at the start of a line begins a comme
     Statements that later blocks build on (CREATE TABLE, CREATE VIEW, CREATE FUNCTION, SET …).
 ``input <table>``
     Rows that arrive, in order: cells between commas, ``NULL``, ``'quoted'`` where a text has commas. ``@ time`` sets
-    the processing time. Several input blocks follow one another; the first one after a query begins anew.
+    the processing time. Rows of a table that gives changes (``'connector' = 'values', 'changelog-mode' = 'I,UB,UA,D'``)
+    begin with ``+I``, ``-U``, ``+U`` or ``-D``; a ``-U`` arrives together with the ``+U`` behind it.
+    Several input blocks follow one another; the first one after a query begins anew.
 ``query [title]``
     A query (or INSERT, a statement set, CREATE MATERIALIZED VIEW …; several statements if need be) and, below
     ``----``, its changelog at one row a step as Flink prints it. ``---- folded`` is the table that is left, where rows
@@ -88,6 +90,7 @@ class Arrival:
     table: str = ""
     cells: list[str | None] = field(default_factory=list)
     now: int | None = None
+    kind: str = ""
 
 
 @dataclass(slots=True)
@@ -152,7 +155,8 @@ def _arrivals(block: Block) -> Iterator[Arrival]:
             moment = dt.datetime.fromisoformat(line[1:].strip()).replace(tzinfo=dt.UTC)
             yield Arrival(now=round(moment.timestamp() * 1000))
         elif line.strip():
-            yield Arrival(block.title, _cells(line))
+            kind = re.match(r"(\+I|-U|\+U|-D)\s+", line)
+            yield Arrival(block.title, _cells(line[kind.end() :] if kind else line), kind=kind[1] if kind else "")
 
 
 def _cells(line: str) -> list[str | None]:
@@ -219,10 +223,10 @@ class Script:
 
 @dataclass(slots=True)
 class _Event:
-    """A row by source table, or constant rows by node, or the time set."""
+    """A row by source table (or an update's two), or constant rows by node, or the time set."""
 
     table: str = ""
-    row: tuple[Any, ...] = ()
+    rows: list[tuple[int, tuple[Any, ...]]] = field(default_factory=list)
     node: str = ""
     delta: Delta | None = None
     now: int | None = None
@@ -238,7 +242,7 @@ class Runner:
         self.events: list[_Event] = []
         for node, delta in stage.constants():
             self.events += [_Event(node=node, delta=delta.slice(i, i + 1)) for i in range(delta.length)]
-        for a in case.arrivals:
+        for a, before in zip(case.arrivals, ["", *(a.kind for a in case.arrivals)], strict=False):
             if a.now is not None:
                 self.events.append(_Event(now=a.now))
             elif a.table in schemas:
@@ -248,7 +252,10 @@ class Runner:
                         f"{case.path.name}: a row of '{a.table}' has {len(a.cells)} cells for {schema.names}"
                     )
                 row = tuple(value(c, f.type) for c, f in zip(a.cells, schema, strict=True))
-                self.events.append(_Event(a.table, row))
+                if a.kind == "+U" and before == "-U" and self.events[-1].table == a.table:
+                    self.events[-1].rows.append((1, row))
+                else:
+                    self.events.append(_Event(a.table, [(-1 if a.kind in ("-U", "-D") else 1, row)]))
             elif a.table not in self.tables:
                 raise ValueError(f"{case.path.name}: there is no table '{a.table}'")
 
@@ -280,10 +287,11 @@ class Runner:
     def _do(self, stage: Stage, events: list[_Event], now: int) -> None:
         rows: dict[str, Delta] = {}
         for name, spec in stage.specs.items():
-            drawn = [e.row for e in events if e.table == spec.table and not e.node]
+            drawn = [r for e in events if e.table == spec.table and not e.node for r in e.rows]
             given = [e.delta for e in events if e.node == name and e.delta is not None]
             if drawn:
-                rows[name] = Delta.of(spec.schema, drawn)
+                weights = [w for w, _ in drawn]
+                rows[name] = Delta.of(spec.schema, [r for _, r in drawn], weights if min(weights) < 0 else None)
             elif given:
                 rows[name] = Delta.concat(given)
         if rows:

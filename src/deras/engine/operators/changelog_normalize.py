@@ -35,14 +35,15 @@ class ChangelogNormalize(Operator):
     Args:
         schema: of the rows.
         key: positions of the unique key.
+        pairs: whether a -1 right before a +1 of its key is the first half of an update, and not a deletion.
     """
 
     append_only = False
 
-    def __init__(self, schema: Schema, key: Sequence[int]) -> None:
+    def __init__(self, schema: Schema, key: Sequence[int], pairs: bool = False) -> None:
         self.schema = schema
         self.key = tuple(key)
-        self._all = tuple(range(len(schema)))
+        self.pairs = pairs
 
     def open(self, state: State) -> None:
         """The row of each key, and an index that is rebuilt from them."""
@@ -70,10 +71,14 @@ class ChangelogNormalize(Operator):
         if delta is None or not delta.length:
             return Out()
         delta = single(delta)
-        n = delta.length
         index, segments = self._index, self._segments
         weights = delta.weight_array()
-        ids = self._lookup(delta.columns, n)
+        ids = self._lookup(delta.columns, delta.length)
+        if self.pairs and delta.weights is not None:
+            halves = (weights[:-1] < 0) & (weights[1:] > 0) & (ids[:-1] == ids[1:])
+            kept = np.flatnonzero(~np.append(halves, False))
+            delta, weights, ids = delta.take(kept), weights[kept], ids[kept]
+        n = delta.length
         came = np.flatnonzero(weights > 0)
         columns = delta.columns if len(came) == n else [x.take(came) for x in delta.columns]
         new = segments.append(columns, len(came))

@@ -39,6 +39,7 @@ class SourceInput(SourceOperator):
         rowtime: position of the rowtime in the computed schema; a row where it is NULL is rejected.
         table: the table's name.
         append_only: whether all rows have weight +1.
+        tombstones: whether rows that go have no columns but the key's, so that their rowtime may be NULL.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class SourceInput(SourceOperator):
         rowtime: int | None,
         table: str,
         append_only: bool = True,
+        tombstones: bool = False,
     ) -> None:
         self.input = schema_in
         self.program = program
@@ -57,6 +59,7 @@ class SourceInput(SourceOperator):
         self.rowtime = rowtime
         self.table = table
         self.append_only = append_only
+        self.tombstones = tombstones
         self._parts: dict[str, Any] = {}
         self._values: dict[str, Any] = {}
         self._declared = False
@@ -118,12 +121,15 @@ class SourceInput(SourceOperator):
             dropped.extend(reject_errors(delta, errors, self.table))
             delta = found
         if self.rowtime is not None and (valid := delta.columns[self.rowtime].valid()) is not None:
-            rows = np.flatnonzero(valid == 0)
+            rows = lacking = np.flatnonzero(valid == 0)
+            if delta.weights is not None:  # one that goes was reported when it came
+                rows = rows[delta.weights[rows] > 0]
             if len(rows):
                 name = self.schema[self.rowtime].name
                 message = f"the rowtime `{name}` of table {self.table} is NULL"
                 dropped.append(reject_rows(delta, rows, [message] * len(rows), reason="constraint", origin=self.table))
-                delta = without(delta, rows)
+            if len(lacking := rows if self.tombstones else lacking):
+                delta = without(delta, lacking)
         if self.mark is None or not delta.length:
             return delta
         found, errors = self.mark.run(delta, tick)

@@ -10,6 +10,7 @@ from deras.core.schema import Field, Schema
 from deras.core.types import Kind
 from deras.sql.bind.expressions import ExprBinder, not_yet, same_columns
 from deras.sql.bind.scope import Scope, ScopeColumn
+from deras.sql.bind.sources import changelog
 from deras.sql.bind.windows import bind_window
 from deras.sql.catalog import CatalogTable, CatalogView, MaterializedView
 from deras.sql.expr import decimals
@@ -155,7 +156,7 @@ def scan(q: QueryBinder, table: CatalogTable, options: dict[str, str]) -> p.Rel:
         watermark = ExprBinder(context, Scope.of(everything, table.name), clause="WATERMARK").bind(expr)
     schema = Schema(tuple(fields))
     merged = tuple({**table.options, **options}.items())
-    source_rel: p.Rel = p.Scan(schema, table, merged, rowtime, computed, watermark)
+    source_rel: p.Rel = changelog(q, p.Scan(schema, table, merged, rowtime, computed, watermark), place)
     if not exprs and len(schema) == len(table.schema):
         return replace(source_rel, schema=Schema(schema.fields, table.schema.key))
     out: list[e.Expr] = []

@@ -19,9 +19,10 @@ from deras.sql.syntax import ast
 from deras.sql.types import sql_type
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
+    from deras.core.contracts import Changes
     from deras.sql.bind.context import BindContext
 
 COMMON: tuple[Option, ...] = (
@@ -284,6 +285,15 @@ def check_options(table: CatalogTable, given: Sequence[ast.Property]) -> None:
         if err.span is None:
             err.span = _place(err.message, given)
         raise
+
+
+def source_changes(texts: Mapping[str, str]) -> Changes:
+    """Which changes a table with these options gives when it is read."""
+    if "connector" not in texts:
+        return "insert"
+    kind = registry.connector(texts["connector"])
+    name = texts.get("format", texts.get("value.format"))
+    return kind.changes(texts, None if name is None else registry.format_(name))
 
 
 def sink_accepts(name: str, schema: Schema, texts: dict[str, str], folder: Path) -> str:

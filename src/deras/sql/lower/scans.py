@@ -28,7 +28,7 @@ def _scan(lowering: Lowering, rel: Scan, inputs: list[int], text: str) -> int:
     n = len(rel.schema) - (1 if rel.computed is not None else 0)
     physical = Schema(rel.schema.fields[:n])
     zone, table, schema = lowering.zone, rel.table.name, rel.schema
-    computed, watermark, rowtime = rel.computed, rel.watermark, rel.rowtime
+    computed, watermark, rowtime, changes = rel.computed, rel.watermark, rel.rowtime, rel.changes
 
     def make() -> SourceOperator:
         program = None
@@ -38,7 +38,7 @@ def _scan(lowering: Lowering, rel: Scan, inputs: list[int], text: str) -> int:
         mark = None
         if watermark is not None:
             mark = RowProgram(schema, Schema((Field("watermark", watermark.type),)), [watermark], None, zone)
-        return SourceInput(physical, program, mark, rowtime, table)
+        return SourceInput(physical, program, mark, rowtime, table, changes == "insert", changes == "upsert")
 
     feeds = rowtime
     if computed is not None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from deras.sql.plan.aggregates import AggCall, Aggregate
 from deras.sql.plan.calc import Calc
+from deras.sql.plan.changes import ChangelogNormalize
 from deras.sql.plan.detect import Detect
 from deras.sql.plan.joins import Join
+from deras.sql.plan.over import Frame, Over, OverCall, OrderKey
 from deras.sql.plan.rel import Rel, Unary, walk
 from deras.sql.plan.scans import Scan, Values, ViewScan
 from deras.sql.plan.sets import Limit, Union
@@ -15,9 +17,14 @@ __all__ = [
     "AggCall",
     "Aggregate",
     "Calc",
+    "ChangelogNormalize",
     "Detect",
+    "Frame",
     "Join",
     "Limit",
+    "OrderKey",
+    "Over",
+    "OverCall",
     "Rel",
     "Scan",
     "Unary",

@@ -10,6 +10,7 @@ from deras.sql.plan.rel import Place, Rel
 from deras.sql.plan.show import expression
 
 if TYPE_CHECKING:
+    from deras.core.contracts import Changes
     from deras.sql.catalog import CatalogTable, MaterializedView
     from deras.sql.expr.nodes import Expr
 
@@ -19,7 +20,7 @@ class Scan(Rel):
     """A table: its physical and metadata columns, and the rowtime column if that is computed.
 
     ``computed`` is None or the rowtime's expression over the columns before it; ``watermark`` is an expression over
-    ``schema``.
+    ``schema``. ``changes``: what the source gives; ``key``: positions of the PRIMARY KEY in ``schema``.
     """
 
     table: CatalogTable
@@ -28,6 +29,16 @@ class Scan(Rel):
     computed: Expr | None = None
     watermark: Expr | None = None
     used: tuple[int, ...] | None = None
+    changes: Changes = "insert"
+    key: tuple[int, ...] = ()
+
+    def makes_updates(self) -> bool:
+        """A changelog source does."""
+        return self.changes != "insert"
+
+    def upsert_key(self) -> tuple[int, ...]:
+        """The PRIMARY KEY of a changelog source."""
+        return self.key if self.changes != "insert" else ()
 
     def prune(self, needed: set[int]) -> tuple[Rel, Place]:
         """Note which columns are read; the positions stay."""
@@ -38,6 +49,8 @@ class Scan(Rel):
             used.add(self.rowtime)
         if self.computed is not None:
             used |= e.refs(self.computed)
+        if self.changes == "upsert":
+            used |= set(self.key)
         return replace(self, used=tuple(sorted(used))), {i: i for i in range(len(self.schema))}
 
     def describe(self) -> str:
@@ -55,6 +68,8 @@ class Scan(Rel):
         columns = ",".join(f"{f.name} {f.type}" for f in self.schema)
         parts = [self.table.name, columns, options]
         parts += [expression(x) for x in (self.computed, self.watermark) if x is not None]
+        if self.changes != "insert":
+            parts.append(self.changes)
         return f"scan[{'|'.join(parts)}]"
 
 
