@@ -281,12 +281,13 @@ class Segments:
         for b in np.flatnonzero(closed & (self._live[:n] == 0)).tolist():
             closed[b] = False
             self._release(b)
-        moved = []
+        moved: list[tuple[Ids, Ids]] = []
         poor = np.flatnonzero(closed & (self._live[:n] < BLOCK // 2))
         if len(poor):
             poor = poor[np.argsort(self._live[poor], kind="stable")][:_MOVES]
+            moved = [self._move(b) for b in poor.tolist()]
+            # Only now: links of moved rows are read from their old places, which nothing may have overwritten.
             for b in poor.tolist():
-                moved.append(self._move(b))
                 self._release(b)
         if len(poor) < _MOVES:
             self._dead = 0
