@@ -20,9 +20,10 @@ from deras.sql.syntax import ast
 from deras.sql.types import castable, sql_type
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from deras.sql.bind.context import BindContext
+    from deras.sql.bind.over import Windows
 
 WINDOW_WORDS = {"START", "END", "ROWTIME", "PROCTIME"}
 _OVER_ONLY = {"ROW_NUMBER", "RANK", "DENSE_RANK", "LAG", "LEAD", "NTILE", "PERCENT_RANK", "CUME_DIST"}
@@ -41,6 +42,8 @@ class ExprBinder:
         scope: the columns in reach.
         aggregates: whether aggregate functions may stand here, and what to say if not.
         legacy: gives the bound column of a legacy group window function (``TUMBLE_START(…)``), or None.
+        windows: binds calls with OVER, where they may stand.
+        aliases: what names mean that are no columns.
     """
 
     def __init__(
@@ -51,12 +54,16 @@ class ExprBinder:
         aggregates: bool = False,
         clause: str = "",
         legacy: Callable[[ast.Call], e.Expr | None] | None = None,
+        windows: Windows | None = None,
+        aliases: Mapping[str, e.Expr] | None = None,
     ) -> None:
         self.context = context
         self.scope = scope
         self.aggregates = aggregates
         self.clause = clause
         self.legacy = legacy
+        self.windows = windows
+        self.aliases = aliases or {}
         self._inside = 0
 
     def bind(self, x: ast.Expr) -> e.Expr:
@@ -202,6 +209,10 @@ class ExprBinder:
         return e.Literal(type_.with_nullable(False), value // unit, at=self._at(x))
 
     def _column(self, x: ast.ColumnRef) -> e.Expr:
+        if self.aliases and len(x.parts) == 1:
+            name = x.parts[0].name
+            if name in self.aliases and not any(c.field.name == name for c in self.scope.columns):
+                return self.aliases[name]
         c, rest = self.scope.resolve(x.parts)
         bound: e.Expr = e.InputRef(c.field.type, c.index, at=self._at(x))
         for part in rest:
@@ -327,7 +338,11 @@ class ExprBinder:
     def _call(self, x: ast.Call) -> e.Expr:
         name = x.function
         if x.over is not None or name in _OVER_ONLY:
-            raise not_yet("OVER", x.span, "Windows of rows come with a later release.")
+            if self.windows is None or self._inside:
+                where = "an aggregate function" if self._inside else self.clause or "this place"
+                hint = "Compute it in a subquery, or filter with QUALIFY." if where == "WHERE" else "Use a subquery."
+                raise BindError(f"window function {name} cannot stand in {where}", span=x.span, hint=hint)
+            return self.windows.bind(self, x)
         if self.legacy is not None and (found := self.legacy(x)) is not None:
             return found
         head, _, tail = name.partition("_")

@@ -9,6 +9,7 @@ from deras.core.errors import BindError, PlanError, Span
 from deras.core.schema import Field, Schema
 from deras.core.types import Kind, SqlType
 from deras.sql.bind.expressions import WINDOW_WORDS, ExprBinder, not_yet
+from deras.sql.bind.over import Windows, over_refs, plan_over
 from deras.sql.bind.relations import bind_relation, identity
 from deras.sql.bind.scope import Scope
 from deras.sql.bind.windows import legacy_window
@@ -169,15 +170,13 @@ class SelectBinder:
         self.rel: p.Rel = p.Values(Schema(()), ((),))
         self.scope = Scope()
         self.window: ast.Call | None = None
+        self.windows = Windows(())
         self.first_window_column = 0
 
     def bind(self) -> p.Rel:
         """The plan."""
         x = self.x
-        if x.qualify is not None:
-            raise not_yet("QUALIFY", x.qualify.span)
-        if x.windows:
-            raise not_yet("WINDOW", x.windows[0].span)
+        self.windows = Windows(x.windows)
         for hint in x.hints:
             if hint.name.upper() not in ("BROADCAST", "SHUFFLE_HASH", "SHUFFLE_MERGE", "NEST_LOOP"):
                 raise not_yet(f"hint {hint.name}", hint.span)
@@ -199,17 +198,52 @@ class SelectBinder:
             having = ExprBinder(self.context, self.scope, aggregates=True, legacy=self._legacy).condition(
                 x.having, "HAVING"
             )
+        if x.qualify is not None:
+            items.append((self._qualify(x.qualify, items), "", x.qualify.span))
         if grouped:
             items, having = self._group(items, having)
         if having is not None:
             self.rel = p.Calc(self.rel.schema, self.rel, None, having)
-        rel = self._project(items)
+        rel = self._project(self._over(items))
         return distinct(rel) if x.distinct else rel
+
+    # ---- windows of rows
+
+    def _qualify(self, x: ast.Expr, items: list[tuple[e.Expr, str, Span]]) -> e.Expr:
+        aliases = {name: b for b, name, _ in items}
+        binder = ExprBinder(
+            self.context,
+            self.scope,
+            aggregates=True,
+            clause="QUALIFY",
+            legacy=self._legacy,
+            windows=self.windows,
+            aliases=aliases,
+        )
+        bound = binder.condition(x, "QUALIFY")
+        if not over_refs([bound]):
+            raise BindError(
+                "QUALIFY needs a window function", span=x.span, hint="What filters rows before windows is WHERE."
+            )
+        return bound
+
+    def _over(self, items: list[tuple[e.Expr, str, Span]]) -> list[tuple[e.Expr, str, Span]]:
+        """The items with window functions as columns; a QUALIFY at their end is done."""
+        refs = over_refs([b for b, _, _ in items])
+        if not refs:
+            return items
+        self.rel, above = plan_over(self.rel, refs, strict=self.context.settings.strict_flink)
+        items = [(above(b), name, span) for b, name, span in items]
+        if self.x.qualify is not None:
+            self.rel = p.Calc(self.rel.schema, self.rel, None, items.pop()[0])
+        return items
 
     # ---- items
 
     def _items(self) -> list[tuple[e.Expr, str, Span]]:
-        binder = ExprBinder(self.context, self.scope, aggregates=True, clause="SELECT", legacy=self._legacy)
+        binder = ExprBinder(
+            self.context, self.scope, aggregates=True, clause="SELECT", legacy=self._legacy, windows=self.windows
+        )
         found: list[tuple[e.Expr, str, Span]] = []
         for item in self.x.items:
             if isinstance(item.expr, ast.Star):

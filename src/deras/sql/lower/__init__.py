@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from deras.sql.lower import aggregates, calc, changes, detect, joins, scans, sets, windows
+from deras.sql.lower import aggregates, calc, changes, detect, joins, over, scans, sets, windows
 from deras.sql.lower.lowering import Lowering, lowers
 
-__all__ = ["Lowering", "aggregates", "calc", "changes", "detect", "joins", "lowers", "scans", "sets", "windows"]
+__all__ = ["Lowering", "aggregates", "calc", "changes", "detect", "joins", "lowers", "over", "scans", "sets", "windows"]

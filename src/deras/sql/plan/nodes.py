@@ -7,7 +7,7 @@ from deras.sql.plan.calc import Calc
 from deras.sql.plan.changes import ChangelogNormalize
 from deras.sql.plan.detect import Detect
 from deras.sql.plan.joins import Join
-from deras.sql.plan.over import Frame, Over, OverCall, OrderKey
+from deras.sql.plan.over import Frame, OrderKey, Over, OverCall
 from deras.sql.plan.rel import Rel, Unary, walk
 from deras.sql.plan.scans import Scan, Values, ViewScan
 from deras.sql.plan.sets import Limit, Union
