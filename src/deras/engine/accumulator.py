@@ -118,17 +118,21 @@ class Accumulator:
 
     # ---- taking rows
 
-    def update(self, delta: Delta, keys: Sequence[Column], *, keep_old: bool) -> Touched:
+    def update(self, delta: Delta, keys: Sequence[Column], *, keep_old: bool, ids: Words | None = None) -> Touched:
         """Take the rows of a delta.
 
         Args:
             delta: the rows (arguments and filters by position).
             keys: the group keys of the rows.
             keep_old: copy the cells of touched groups before they change.
+            ids: the group of each row, where the caller knows it (then ``keys`` matter only to values).
         """
         n = delta.length
         groups = self.groups
-        ids = groups.lookup(keys, length=n)
+        if ids is None:
+            ids = groups.lookup(keys, length=n)
+        else:
+            groups.touch(ids)
         weights = _NO_WORDS if delta.weights is None else np.ascontiguousarray(delta.weights)
         stamp = int(self._values.get("stamp", 0)) + 1
         arrival = int(self._values.get("arrival", 0))

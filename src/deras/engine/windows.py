@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import numpy.typing as npt
 
+from deras.core.time import MAX_WATERMARK, MIN_WATERMARK
 from deras.engine.kernels import time as kernels
 from deras.engine.zones import zone as zone_of
 
@@ -105,3 +106,36 @@ class Windows:
     def __str__(self) -> str:
         slide = f"{self.slide} ms, " if self.kind != "tumble" else ""
         return f"{self.kind.upper()}({slide}{self.size} ms)"
+
+
+def passed_walls(zone: str | None, marks: Words) -> Words:
+    """The last wall time (ms) that each watermark has passed: what happened then is over, on both sides of a change."""
+    if zone is None or not len(marks):
+        return marks
+    table = zone_of(zone)
+    out = marks.copy()
+    real = np.flatnonzero((marks != MIN_WATERMARK) & (marks != MAX_WATERMARK))
+    seen = marks[real]
+    walls = table.wall(np.ascontiguousarray(seen), 1)
+    early = np.flatnonzero(table.instant(walls) > seen)
+    if len(early):
+        # In an autumn night a wall time comes twice, and the later one counts: search for one that is over.
+        high = walls[early]
+        low = high - 90_000_000
+        while (high - low > 1).any():
+            middle = (low + high) >> 1
+            ahead = table.instant(middle) > seen[early]
+            high = np.where(ahead, middle, high)
+            low = np.where(ahead, low, middle)
+        walls[early] = low
+    out[real] = walls
+    return out
+
+
+def time_text(ms: int) -> str:
+    """A time in ms for a message."""
+    if ms == MIN_WATERMARK:
+        return "not there yet"
+    if ms == MAX_WATERMARK:
+        return "the end of the input"
+    return str(np.datetime64(ms, "ms")).replace("T", " ").removesuffix(".000")

@@ -19,7 +19,7 @@ from deras.engine.kernels import agg as k
 from deras.engine.operator import Operator, Out
 from deras.engine.operators.window_table import time_column
 from deras.engine.rejects import reject_rows
-from deras.engine.windows import WindowKind, Windows
+from deras.engine.windows import WindowKind, Windows, time_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -190,7 +190,8 @@ class WindowAggregate(Operator):
         starts = self.windows.start_of(ends)
         zone = f" ({self.windows.zone})" if self.windows.zone else ""
         messages = [
-            f"late for the window {_text(s)} to {_text(e)}{zone} of {self.windows}: the watermark was {_text(m)}"
+            f"late for the window {time_text(s)} to {time_text(e)}{zone} of {self.windows}: "
+            f"the watermark was {time_text(m)}"
             for s, e, m in zip(starts.tolist(), ends.tolist(), marks[late].tolist(), strict=True)
         ]
         return reject_rows(delta, late, messages, reason="late", origin=self.origin, rowtime=self.rowtime)
@@ -426,12 +427,3 @@ def _distinct(marks: Words) -> Words:
     """The distinct values of a rising array."""
     found: Words = marks[np.concatenate([np.ones(1, np.bool_), np.diff(marks) != 0])]
     return found
-
-
-def _text(ms: int) -> str:
-    """A time in ms for a message."""
-    if ms == MIN_WATERMARK:
-        return "not there yet"
-    if ms == MAX_WATERMARK:
-        return "the end of the input"
-    return str(np.datetime64(ms, "ms")).replace("T", " ").removesuffix(".000")
