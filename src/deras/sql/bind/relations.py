@@ -9,13 +9,14 @@ from deras.core.errors import BindError, PlanError, Span, did_you_mean
 from deras.core.schema import Field, Schema
 from deras.core.types import Kind
 from deras.sql.bind.expressions import ExprBinder, not_yet, same_columns
+from deras.sql.bind.joins import bind_join
 from deras.sql.bind.scope import Scope, ScopeColumn
 from deras.sql.bind.sources import changelog
+from deras.sql.bind.time_joins import keep_time
 from deras.sql.bind.windows import bind_window
 from deras.sql.catalog import CatalogTable, CatalogView, MaterializedView
 from deras.sql.expr import decimals
 from deras.sql.expr import nodes as e
-from deras.sql.functions import operators
 from deras.sql.plan import nodes as p
 from deras.sql.syntax import ast
 
@@ -36,7 +37,7 @@ def bind_relation(q: QueryBinder, r: ast.Relation) -> tuple[p.Rel, Scope]:
             rel = q.query(r.query)
             return _aliased(rel, r.alias, "")
         case ast.Join():
-            return _join(q, r)
+            return keep_time(*bind_join(q, r))
         case ast.ParenRelation():
             rel, scope = bind_relation(q, r.inner)
             return _aliased(rel, r.alias, "") if r.alias is not None else (rel, scope)
@@ -166,56 +167,6 @@ def scan(q: QueryBinder, table: CatalogTable, options: dict[str, str]) -> p.Rel:
         else:
             out.append(exprs[f.name])
     return p.Calc(table.schema, source_rel, tuple(out))
-
-
-# ---------------------------------------------------------------- joins
-
-
-def _join(q: QueryBinder, r: ast.Join) -> tuple[p.Rel, Scope]:
-    if r.kind not in ("INNER", "CROSS", "COMMA"):
-        raise not_yet(f"{r.kind} JOIN", r.span)
-    left, left_scope = bind_relation(q, r.left)
-    right, right_scope = bind_relation(q, r.right)
-    n = len(left.schema)
-    duplicates = set(left_scope.qualifiers()) & set(right_scope.qualifiers())
-    if duplicates:
-        raise BindError(
-            f"table name '{min(duplicates)}' stands twice in FROM",
-            span=r.right.span,
-            hint="Give one of them an alias with AS.",
-        )
-    # A regular join cannot keep the time order of its inputs: time attributes become plain columns, as in Flink.
-    fields = tuple(f.without_time() for f in (*left.schema, *right.schema))
-    scope = left_scope.joined(right_scope, n)
-    scope = Scope([replace(c, field=fields[c.index]) for c in scope.columns])
-    residual: e.Expr | None = None
-    using = list(r.using)
-    if r.natural:
-        shared = {c.field.name for c in left_scope.columns} & {c.field.name for c in right_scope.columns}
-        using = [ast.Identifier(c.field.name, span=r.span) for c in left_scope.columns if c.field.name in shared]
-    terms: list[e.Expr] = []
-    if using:
-        for name in using:
-            a, _ = left_scope.resolve([name])
-            b, _ = right_scope.resolve([name])
-            at = e.Where(q.context.text, name.span)
-            x = e.InputRef(a.field.type, a.index, at=at)
-            y = e.InputRef(b.field.type, b.index + n, at=at)
-            terms.append(operators.comparison("=", x, y, at))
-            _hide(scope, b.index + n)
-    elif r.on is not None:
-        terms.append(ExprBinder(q.context, scope, clause="ON").condition(r.on, "ON"))
-    elif r.kind == "INNER":
-        raise BindError("JOIN needs ON or USING", span=r.span, hint="For all pairs write CROSS JOIN.")
-    residual = e.conjunction(terms)
-    schema = Schema(fields)
-    return p.Join(schema, left, right, "INNER", (), (), residual), scope
-
-
-def _hide(scope: Scope, index: int) -> None:
-    for c in scope.columns:
-        if c.index == index:
-            c.hidden = True
 
 
 # ---------------------------------------------------------------- table functions

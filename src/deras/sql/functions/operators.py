@@ -253,6 +253,7 @@ COMPARISONS = frozenset(_COMPARE)
 _DISTINCT = _function("IS DISTINCT FROM", lambda c, a, b: a.ne_missing(b), nullable=False)
 _NOT_DISTINCT = _function("IS NOT DISTINCT FROM", lambda c, a, b: a.eq_missing(b), nullable=False)
 EQUALS = _COMPARISONS["="]
+NOT_DISTINCT = _NOT_DISTINCT
 
 
 def comparable(a: Expr, b: Expr, what: str) -> tuple[Expr, Expr]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from deras.core.errors import InternalError
 from deras.core.schema import Schema
 from deras.sql.lower.lowering import lowers
 from deras.sql.plan.joins import Join
@@ -18,16 +19,28 @@ if TYPE_CHECKING:
 @lowers(Join)
 def _join(lowering: Lowering, rel: Join) -> Callable[[], Operator]:
     left, right, zone = rel.left.schema, rel.right.schema, lowering.zone
-    residual, keys = rel.residual, (rel.left_keys, rel.right_keys)
+    residual, keys, kind, safe, aware = (
+        rel.residual,
+        (rel.left_keys, rel.right_keys),
+        rel.kind,
+        rel.safe,
+        rel.null_aware,
+    )
     appends = rel.left.append_only(), rel.right.append_only()
+    unique = rel.left_unique and bool(rel.left_keys), rel.right_unique and bool(rel.right_keys)
     origin = lowering.origin("Join")
+    if aware and (residual is not None or len(rel.left_keys) != 1):
+        raise InternalError("a null-aware join has one key and no other condition")
 
     def make() -> Operator:
         from deras.engine.operators import join as engine
+        from deras.engine.operators.semi_join import SemiJoin
         from deras.sql.expr.program import RowProgram
 
+        if (kind == "SEMI" or kind == "ANTI") and residual is None:
+            return SemiJoin(left, right, *keys, kind, *appends, safe, aware, unique[0], origin)
         both = Schema((*left.fields, *right.fields))
         program = None if residual is None else RowProgram(both, both, None, residual, zone)
-        return engine.Join(left, right, *keys, program, *appends, origin)
+        return engine.Join(left, right, *keys, program, *appends, origin, kind, safe, *unique)
 
     return make

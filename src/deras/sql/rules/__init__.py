@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from deras.sql.rules.fold_constants import fold_constants
+from deras.sql.rules.interval_joins import interval_joins
+from deras.sql.rules.join_filters import join_filters
 from deras.sql.rules.join_keys import join_keys
 from deras.sql.rules.merge_calcs import merge_calcs
 from deras.sql.rules.prune_columns import prune_columns
@@ -17,7 +19,15 @@ if TYPE_CHECKING:
 
     from deras.sql.plan import nodes as p
 
-RULES: tuple[Callable[[p.Rel], p.Rel], ...] = (merge_calcs, values_calcs, push_filters, join_keys, window_aggregates)
+RULES: tuple[Callable[[p.Rel], p.Rel], ...] = (
+    merge_calcs,
+    values_calcs,
+    push_filters,
+    join_filters,
+    join_keys,
+    interval_joins,
+    window_aggregates,
+)
 """Local rules: a node over rewritten inputs to a node of the same schema. Run until nothing changes."""
 
 
