@@ -10,7 +10,7 @@ from deras.core import types as t
 from deras.core.errors import BindError, PlanError, Span, did_you_mean
 from deras.core.types import Kind, SqlType
 from deras.sql.bind.intervals import interval_value
-from deras.sql.bind.scope import Scope, nested
+from deras.sql.bind.scope import AmbiguousError, Scope, nested
 from deras.sql.expr import nodes as e
 from deras.sql.expr.moments import parse_date, parse_time, parse_timestamp
 from deras.sql.functions import aggregates, operators, registry
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
     from deras.sql.bind.context import BindContext
     from deras.sql.bind.over import Windows
+    from deras.sql.bind.query import QueryBinder
 
 WINDOW_WORDS = {"START", "END", "ROWTIME", "PROCTIME"}
 _OVER_ONLY = {"ROW_NUMBER", "RANK", "DENSE_RANK", "LAG", "LEAD", "NTILE", "PERCENT_RANK", "CUME_DIST"}
@@ -42,6 +43,7 @@ class ExprBinder:
         scope: the columns in reach.
         aggregates: whether aggregate functions may stand here, and what to say if not.
         legacy: gives the bound column of a legacy group window function (``TUMBLE_START(…)``), or None.
+        q: binds subqueries; None where they may not stand.
         windows: binds calls with OVER, where they may stand.
         aliases: what names mean that are no columns.
     """
@@ -54,6 +56,7 @@ class ExprBinder:
         aggregates: bool = False,
         clause: str = "",
         legacy: Callable[[ast.Call], e.Expr | None] | None = None,
+        q: QueryBinder | None = None,
         windows: Windows | None = None,
         aliases: Mapping[str, e.Expr] | None = None,
     ) -> None:
@@ -64,6 +67,7 @@ class ExprBinder:
         self.legacy = legacy
         self.windows = windows
         self.aliases = aliases or {}
+        self.q = q
         self._inside = 0
 
     def bind(self, x: ast.Expr) -> e.Expr:
@@ -139,7 +143,12 @@ class ExprBinder:
                     raise not_yet("DEFAULT as a value", x.span)
                 return e.Literal(t.STRING.with_nullable(False), x.word.upper(), at=at)
             case ast.InQuery() | ast.Exists() | ast.ScalarSubquery() | ast.Quantified() | ast.CollectionQuery():
-                raise not_yet("a subquery in an expression", x.span, "Write it as a join.")
+                if self.q is None:
+                    where = f" in {self.clause}" if self.clause else " here"
+                    raise not_yet(f"a subquery{where}", x.span, "Write it as a join.")
+                from deras.sql.bind.subqueries import bind_subquery
+
+                return bind_subquery(self.q, self, x)
             case ast.Star():
                 raise BindError("'*' cannot stand here", span=x.span)
             case ast.NamedArgument():
@@ -213,7 +222,20 @@ class ExprBinder:
             name = x.parts[0].name
             if name in self.aliases and not any(c.field.name == name for c in self.scope.columns):
                 return self.aliases[name]
-        c, rest = self.scope.resolve(x.parts)
+        try:
+            c, rest = self.scope.resolve(x.parts)
+        except AmbiguousError:
+            raise
+        except BindError:
+            if self.scope.outer is None:
+                raise
+            try:
+                return self.scope.outer.column(x)
+            except AmbiguousError:
+                raise
+            except BindError:
+                pass
+            raise
         bound: e.Expr = e.InputRef(c.field.type, c.index, at=self._at(x))
         for part in rest:
             bound = self._fields(bound, part, x.span)

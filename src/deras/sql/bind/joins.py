@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from deras.core.errors import BindError
 from deras.core.schema import Field, Schema
 from deras.sql.bind.expressions import ExprBinder, not_yet
+from deras.sql.bind.lateral import bind_lateral, reads_left
 from deras.sql.bind.scope import Scope, ScopeColumn
 from deras.sql.expr import nodes as e
 from deras.sql.functions import operators
@@ -44,6 +45,8 @@ def bind_join(q: QueryBinder, r: ast.Join) -> tuple[p.Rel, Scope]:
     if kind is None:
         raise not_yet(f"{r.kind} JOIN", r.span)
     left, left_scope = bind_relation(q, r.left)
+    if reads_left(r.right):
+        return bind_lateral(q, r, left, left_scope)
     right, right_scope = bind_relation(q, r.right)
     return joined(q, r, kind, left, left_scope, right, right_scope)
 

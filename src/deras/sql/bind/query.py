@@ -12,6 +12,9 @@ from deras.sql.bind.expressions import WINDOW_WORDS, ExprBinder, not_yet
 from deras.sql.bind.over import Windows, over_refs, plan_over
 from deras.sql.bind.relations import bind_relation, identity
 from deras.sql.bind.scope import Scope
+from deras.sql.bind.sets import set_operation
+from deras.sql.bind.subqueries import attach, where
+from deras.sql.bind.time_joins import keep_time
 from deras.sql.bind.windows import legacy_window
 from deras.sql.expr import nodes as e
 from deras.sql.functions import aggregates
@@ -22,6 +25,7 @@ from deras.sql.types import common_type
 
 if TYPE_CHECKING:
     from deras.sql.bind.context import BindContext
+    from deras.sql.bind.subqueries import Correlation
 
 
 @dataclass(slots=True)
@@ -30,6 +34,11 @@ class QueryBinder:
 
     context: BindContext
     ctes: dict[str, p.Rel] = field(default_factory=dict)
+    outer: Correlation | None = None
+
+    def inner(self, outer: Correlation) -> QueryBinder:
+        """The binder of a subquery that may read this query's columns."""
+        return QueryBinder(self.context, self.ctes, outer)
 
     def query(self, x: ast.Query, *, top: bool = False) -> p.Rel:
         """The plan of a query. LIMIT is a node at the top, which only a top query may have."""
@@ -37,7 +46,7 @@ class QueryBinder:
         if x.recursive:
             raise not_yet("WITH RECURSIVE", x.span)
         if x.ctes:
-            inner = QueryBinder(self.context, dict(self.ctes))
+            inner = QueryBinder(self.context, dict(self.ctes), self.outer)
             for cte in x.ctes:
                 rel = inner.query(cte.query)
                 if cte.columns:
@@ -115,14 +124,12 @@ class QueryBinder:
         return p.Values(Schema(tuple(Field(f"EXPR${i}", ty) for i, ty in enumerate(types))), made)
 
     def _set(self, x: ast.SetOperation) -> p.Rel:
-        if x.op != "UNION":
-            raise not_yet(x.op, x.span)
         parts = [self.body(i) for i in x.inputs]
         first = parts[0].schema
         for part, node in zip(parts, x.inputs, strict=True):
             if len(part.schema) != len(first):
                 raise BindError(
-                    f"UNION needs equal numbers of columns: {len(first)} and {len(part.schema)}", span=node.span
+                    f"{x.op} needs equal numbers of columns: {len(first)} and {len(part.schema)}", span=node.span
                 )
         types: list[SqlType] = []
         for i in range(len(first)):
@@ -130,7 +137,7 @@ class QueryBinder:
             if common is None:
                 kinds = " and ".join(dict.fromkeys(str(part.schema[i].type.with_nullable(True)) for part in parts))
                 raise BindError(
-                    f"column {i + 1} of UNION has no common type: {kinds}", span=x.span, hint="Convert with CAST."
+                    f"column {i + 1} of {x.op} has no common type: {kinds}", span=x.span, hint="Convert with CAST."
                 )
             types.append(common)
         same_time = [len({part.schema[i].time for part in parts}) == 1 for i in range(len(first))]
@@ -140,6 +147,8 @@ class QueryBinder:
         )
         schema = Schema(fields)
         cast = tuple(cast_columns(part, schema) for part in parts)
+        if x.op != "UNION":
+            return set_operation(x.op, cast, schema, all_rows=x.all)
         rel: p.Rel = p.Union(schema, cast)
         return rel if x.all else distinct(rel)
 
@@ -182,10 +191,11 @@ class SelectBinder:
                 raise not_yet(f"hint {hint.name}", hint.span)
         if x.source is not None:
             self.rel, self.scope = bind_relation(self.q, x.source)
+        self.scope.outer = self.q.outer
         if x.where is not None:
-            binder = ExprBinder(self.context, self.scope, clause="WHERE")
-            predicate = binder.condition(x.where, "WHERE")
-            self.rel = p.Calc(self.rel.schema, self.rel, None, predicate)
+            binder = ExprBinder(self.context, self.scope, clause="WHERE", q=self.q)
+            self.rel = where(self.rel, binder.condition(x.where, "WHERE"))
+            self.rel, self.scope = keep_time(self.rel, self.scope)
         self._legacy_window()
         items = self._items()
         grouped = (
@@ -195,15 +205,14 @@ class SelectBinder:
         )
         having = None
         if x.having is not None:
-            having = ExprBinder(self.context, self.scope, aggregates=True, legacy=self._legacy).condition(
-                x.having, "HAVING"
-            )
+            binder = ExprBinder(self.context, self.scope, aggregates=True, legacy=self._legacy, q=self.q)
+            having = binder.condition(x.having, "HAVING")
         if x.qualify is not None:
             items.append((self._qualify(x.qualify, items), "", x.qualify.span))
         if grouped:
             items, having = self._group(items, having)
         if having is not None:
-            self.rel = p.Calc(self.rel.schema, self.rel, None, having)
+            self.rel = where(self.rel, having)
         rel = self._project(self._over(items))
         return distinct(rel) if x.distinct else rel
 
@@ -212,14 +221,9 @@ class SelectBinder:
     def _qualify(self, x: ast.Expr, items: list[tuple[e.Expr, str, Span]]) -> e.Expr:
         aliases = {name: b for b, name, _ in items}
         binder = ExprBinder(
-            self.context,
-            self.scope,
-            aggregates=True,
-            clause="QUALIFY",
-            legacy=self._legacy,
-            windows=self.windows,
-            aliases=aliases,
-        )
+            self.context, self.scope, aggregates=True, clause="QUALIFY", legacy=self._legacy, q=self.q,
+            windows=self.windows, aliases=aliases,
+        )  # fmt: skip
         bound = binder.condition(x, "QUALIFY")
         if not over_refs([bound]):
             raise BindError(
@@ -235,15 +239,16 @@ class SelectBinder:
         self.rel, above = plan_over(self.rel, refs, strict=self.context.settings.strict_flink)
         items = [(above(b), name, span) for b, name, span in items]
         if self.x.qualify is not None:
-            self.rel = p.Calc(self.rel.schema, self.rel, None, items.pop()[0])
+            self.rel = where(self.rel, items.pop()[0])
         return items
 
     # ---- items
 
     def _items(self) -> list[tuple[e.Expr, str, Span]]:
         binder = ExprBinder(
-            self.context, self.scope, aggregates=True, clause="SELECT", legacy=self._legacy, windows=self.windows
-        )
+            self.context, self.scope, aggregates=True, clause="SELECT", legacy=self._legacy, q=self.q,
+            windows=self.windows,
+        )  # fmt: skip
         found: list[tuple[e.Expr, str, Span]] = []
         for item in self.x.items:
             if isinstance(item.expr, ast.Star):
@@ -281,7 +286,8 @@ class SelectBinder:
             elif isinstance(bound, e.Context) and bound.kind == "proctime":
                 time = "proctime"
             fields.append(Field(unique, bound.type, time, comment))
-        exprs = tuple(b for b, _, _ in items)
+        self.rel, made = attach(self.rel, [b for b, _, _ in items])
+        exprs = tuple(made)
         schema = Schema(tuple(fields))
         if identity(self.rel, exprs) and schema.fields == self.rel.schema.fields:
             return self.rel
@@ -351,7 +357,8 @@ class SelectBinder:
             input_type = r.args[0].type if r.args else None
             calls.append(p.AggCall(aggregates.canonical(r.function), arg, type_, r.distinct, condition, input_type))
         below = Schema(tuple(self._key_field(c, i) for i, c in enumerate(columns)))
-        source = p.Calc(below, self.rel, tuple(columns))
+        wide, columns = attach(self.rel, columns)
+        source = p.Calc(below, wide, tuple(columns))
         n = len(keys)
         schema = Schema(
             (*(f.without_time() if f.time == "proctime" else f for f in below.fields[:n]),

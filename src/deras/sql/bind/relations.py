@@ -10,6 +10,7 @@ from deras.core.schema import Field, Schema
 from deras.core.types import Kind
 from deras.sql.bind.expressions import ExprBinder, not_yet, same_columns
 from deras.sql.bind.joins import bind_join
+from deras.sql.bind.lateral import alone, reads_left
 from deras.sql.bind.scope import Scope, ScopeColumn
 from deras.sql.bind.sources import changelog
 from deras.sql.bind.time_joins import keep_time
@@ -32,8 +33,7 @@ def bind_relation(q: QueryBinder, r: ast.Relation) -> tuple[p.Rel, Scope]:
         case ast.TableRef():
             return _table(q, r)
         case ast.SubqueryRelation():
-            if r.lateral:
-                raise not_yet("LATERAL", r.span)
+            # Without something on its left there is nothing that LATERAL could read.
             rel = q.query(r.query)
             return _aliased(rel, r.alias, "")
         case ast.Join():
@@ -41,10 +41,10 @@ def bind_relation(q: QueryBinder, r: ast.Relation) -> tuple[p.Rel, Scope]:
         case ast.ParenRelation():
             rel, scope = bind_relation(q, r.inner)
             return _aliased(rel, r.alias, "") if r.alias is not None else (rel, scope)
-        case ast.FunctionRelation():
+        case ast.FunctionRelation() if not reads_left(r):
             return _function(q, r)
-        case ast.Unnest():
-            raise not_yet("UNNEST", r.span)
+        case ast.FunctionRelation() | ast.Unnest():
+            return alone(q, r)
         case ast.MatchRecognize():
             raise not_yet("MATCH_RECOGNIZE", r.span)
     raise not_yet(type(r).__name__, r.span)
@@ -178,14 +178,25 @@ def _function(q: QueryBinder, r: ast.FunctionRelation) -> tuple[p.Rel, Scope]:
         rel = bind_window(q, r.call)
     elif name == "DETECT_ANOMALIES":
         rel = _detect(q, r.call)
-    elif r.lateral:
-        raise not_yet("LATERAL TABLE", r.span)
     else:
-        hint = did_you_mean(name, [*WINDOW_FUNCTIONS, "DETECT_ANOMALIES"])
-        if q.context.catalog.function(r.call.name.parts[-1].name) is not None:
-            raise not_yet("a Python table function", r.call.span)
-        raise BindError(f"there is no table function '{r.call.name}'", span=r.call.name.span, hint=hint)
+        raise no_table_function(q, r)
     return _aliased(rel, r.alias, "")
+
+
+def is_relation_function(r: ast.FunctionRelation) -> bool:
+    """Whether a function takes a table as a whole: windows and DETECT_ANOMALIES."""
+    return r.call.function in (*WINDOW_FUNCTIONS, "DETECT_ANOMALIES")
+
+
+def no_table_function(q: QueryBinder, r: ast.FunctionRelation) -> BindError:
+    """The error for a name that is no table function."""
+    own = q.context.catalog.function(r.call.name.parts[-1].name)
+    if own is not None:
+        return BindError(
+            f"'{r.call.name}' gives one value, not rows", span=r.call.name.span, hint="Call it in SELECT or WHERE."
+        )
+    hint = did_you_mean(r.call.function, [*WINDOW_FUNCTIONS, "DETECT_ANOMALIES"])
+    return BindError(f"there is no table function '{r.call.name}'", span=r.call.name.span, hint=hint)
 
 
 def named_arguments(call: ast.Call, names: tuple[str, ...]) -> dict[str, ast.Expr]:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from deras.core.schema import Field, Schema
+    from deras.sql.bind.subqueries import Correlation
     from deras.sql.syntax.ast import Identifier
 
 
@@ -26,11 +27,21 @@ class ScopeColumn:
     hidden: bool = False  # by USING: reachable with a qualifier only
 
 
+class AmbiguousError(BindError):
+    """A name means several columns."""
+
+
 @dataclass(slots=True)
 class Scope:
-    """The columns of FROM."""
+    """The columns of FROM.
+
+    Args:
+        columns: in order.
+        outer: what a subquery may read of the query around it.
+    """
 
     columns: list[ScopeColumn] = field(default_factory=list)
+    outer: Correlation | None = None
 
     @classmethod
     def of(cls, schema: Schema, qualifier: str = "", path: tuple[str, ...] = ()) -> Scope:
@@ -103,7 +114,7 @@ class Scope:
     def _one(found: list[ScopeColumn], names: list[str], span: object) -> ScopeColumn:
         if len(found) > 1:
             options = [f"{c.qualifier}.{c.field.name}" for c in found if c.qualifier]
-            raise BindError(
+            raise AmbiguousError(
                 f"column '{'.'.join(names)}' is ambiguous",
                 span=span,  # type: ignore[arg-type]
                 hint=f"Write {' or '.join(dict.fromkeys(options))}." if options else "Give the tables aliases.",

@@ -176,6 +176,39 @@ class AggregateRef(Expr):
         return ()
 
 
+@dataclass(frozen=True, slots=True)
+class Outer(Expr):
+    """In a subquery's plan: a value of the query around it, by position in ``Subquery.outer``."""
+
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Subquery(Expr):
+    """A subquery while its SELECT is being bound; it becomes a join.
+
+    Args:
+        kind: ``SCALAR``: its one value; ``EXISTS``: whether it has rows; ``IN``: whether ``operands`` are among them.
+        plan: a ``Rel``; its expressions may hold ``Outer``.
+        operands: what is searched, one per column.
+        outer: what each ``Outer`` of the plan means here.
+    """
+
+    kind: Word["SCALAR", "EXISTS", "IN"]
+    plan: Any
+    operands: tuple[Expr, ...] = ()
+    outer: tuple[Expr, ...] = ()
+
+    def children(self) -> tuple[Expr, ...]:
+        """What it reads of the query around it."""
+        return self.operands + self.outer
+
+    def rebuild(self, children: tuple[Expr, ...]) -> Expr:
+        """The same over another input."""
+        n = len(self.operands)
+        return replace(self, operands=children[:n], outer=children[n:])
+
+
 def transform(e: Expr, change: Callable[[Expr], Expr | None]) -> Expr:
     """Replace from the top: where ``change`` gives an expression it is taken and not entered; None goes on below."""
     found = change(e)

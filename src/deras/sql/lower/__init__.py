@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
-from deras.sql.lower import aggregates, calc, changes, detect, joins, over, scans, sets, windows
+from deras.sql.lower import aggregates, calc, changes, correlate, detect, joins, over, scans, sets, time_joins, windows
 from deras.sql.lower.lowering import Lowering, lowers
 
-__all__ = ["Lowering", "aggregates", "calc", "changes", "detect", "joins", "lowers", "over", "scans", "sets", "windows"]
+__all__ = [
+    "Lowering",
+    "aggregates",
+    "calc",
+    "changes",
+    "correlate",
+    "detect",
+    "joins",
+    "lowers",
+    "over",
+    "scans",
+    "sets",
+    "time_joins",
+    "windows",
+]

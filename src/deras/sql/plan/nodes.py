@@ -5,6 +5,7 @@ from __future__ import annotations
 from deras.sql.plan.aggregates import AggCall, Aggregate
 from deras.sql.plan.calc import Calc
 from deras.sql.plan.changes import ChangelogNormalize
+from deras.sql.plan.correlate import Correlate, Repeat
 from deras.sql.plan.detect import Detect
 from deras.sql.plan.joins import Join
 from deras.sql.plan.over import Frame, OrderKey, Over, OverCall
@@ -18,6 +19,7 @@ __all__ = [
     "Aggregate",
     "Calc",
     "ChangelogNormalize",
+    "Correlate",
     "Detect",
     "Frame",
     "Join",
@@ -26,6 +28,7 @@ __all__ = [
     "Over",
     "OverCall",
     "Rel",
+    "Repeat",
     "Scan",
     "Unary",
     "Union",

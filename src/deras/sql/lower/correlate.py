@@ -1,0 +1,40 @@
+"""Table functions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from deras.sql.lower.lowering import lowers
+from deras.sql.plan.correlate import Correlate, Repeat
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from deras.engine.operator import Operator
+    from deras.sql.lower.lowering import Lowering
+
+
+@lowers(Correlate)
+def _correlate(lowering: Lowering, rel: Correlate) -> Callable[[], Operator]:
+    below, schema, append = rel.input.schema, rel.schema, rel.append_only()
+    function, args, outer = rel.function, rel.args, rel.outer
+    origin = lowering.origin(str(function))
+
+    def make() -> Operator:
+        from deras.engine.operators import correlate as engine
+
+        return engine.Correlate(below, function.program(below, args), outer, schema, append, origin)
+
+    return make
+
+
+@lowers(Repeat)
+def _repeat(lowering: Lowering, rel: Repeat) -> Callable[[], Operator]:
+    times, schema, append = rel.times, rel.schema, rel.append_only()
+
+    def make() -> Operator:
+        from deras.engine.operators import correlate as engine
+
+        return engine.Repeat(times, schema, append)
+
+    return make
