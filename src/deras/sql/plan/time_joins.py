@@ -1,0 +1,119 @@
+"""Joins that time bounds: interval joins, joins with the version of a moment, lookups."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from deras.core.schema import Schema
+from deras.sql.expr import nodes as e
+from deras.sql.plan.calc import narrow
+from deras.sql.plan.rel import Place, Rel, move
+from deras.sql.plan.show import duration, expression
+
+if TYPE_CHECKING:
+    from deras.sql.expr.nodes import Expr
+
+
+def joined_schema(left: Schema, right: Schema, kind: str, *, keep_right: bool) -> Schema:
+    """The columns of both sides; those that may be padded can be NULL. ``keep_right``: its time attributes stay."""
+    fields = [f if kind in ("INNER", "LEFT") else replace(f, type=f.type.with_nullable(True)) for f in left]
+    for f in right:
+        g = f if keep_right else f.without_time()
+        fields.append(g if kind in ("INNER", "RIGHT") else replace(g, type=g.type.with_nullable(True)))
+    return Schema(tuple(fields))
+
+
+@dataclass(frozen=True, slots=True)
+class Bounded(Rel):
+    """Two inputs with equal keys and a residual condition over left then right columns; time bounds what is kept."""
+
+    left: Rel
+    right: Rel
+    kind: str
+    left_keys: tuple[int, ...]
+    right_keys: tuple[int, ...]
+    left_time: int | None
+    right_time: int | None
+    residual: Expr | None = None
+
+    def inputs(self) -> tuple[Rel, ...]:
+        """Left and right."""
+        return (self.left, self.right)
+
+    def rebuild(self, inputs: tuple[Rel, ...]) -> Rel:
+        """The same over other inputs."""
+        return replace(self, left=inputs[0], right=inputs[1])
+
+    def prune(self, needed: set[int]) -> tuple[Rel, Place]:
+        """Both sides keep only what is read, their keys and their times."""
+        n = len(self.left.schema)
+        used = set(needed) if self.residual is None else needed | e.refs(self.residual)
+        mine = {i for i in used if i < n} | set(self.left_keys) | _some(self.left_time)
+        theirs = {i - n for i in used if i >= n} | set(self.right_keys) | _some(self.right_time) | self._also()
+        left, left_place = narrow(self.left, mine)
+        right, right_place = narrow(self.right, theirs)
+        width = len(left.schema)
+        place = {i: k for i, k in left_place.items() if i < n} | {n + i: width + k for i, k in right_place.items()}
+        back = {k: i for i, k in place.items()}
+        fields = list(joined_schema(left.schema, right.schema, self.kind, keep_right=True))
+        for k, i in back.items():
+            if i < len(self.schema):
+                fields[k] = self.schema[i]
+        found = replace(
+            self,
+            schema=Schema(tuple(fields)),
+            left=left,
+            right=right,
+            left_keys=tuple(left_place[k] for k in self.left_keys),
+            right_keys=tuple(right_place[k] for k in self.right_keys),
+            left_time=None if self.left_time is None else left_place[self.left_time],
+            right_time=None if self.right_time is None else right_place[self.right_time],
+            residual=None if self.residual is None else move(self.residual, place),
+        )
+        return found, place
+
+    def _also(self) -> set[int]:
+        """Columns of the right that are needed in any case."""
+        return set()
+
+    def _conditions(self) -> str:
+        left, right = self.left.schema.names, self.right.schema.names
+        on = [f"{left[a]} = {right[b]}" for a, b in zip(self.left_keys, self.right_keys, strict=True)]
+        rest = "" if self.residual is None else f", where: {expression(self.residual, [*left, *right])}"
+        return f"kind: {self.kind}, on: [{', '.join(on)}]{rest}"
+
+
+@dataclass(frozen=True, slots=True)
+class IntervalJoin(Bounded):
+    """Equal keys and ``low <= right time - left time <= high`` (ms). Times None: processing time on both sides."""
+
+    low: int = 0
+    high: int = 0
+
+    def reads_time(self) -> bool:
+        """With processing time."""
+        return self.left_time is None
+
+    def describe(self) -> str:
+        """Kind, keys, bounds."""
+        if self.left_time is None or self.right_time is None:
+            times = ("PROCTIME", "PROCTIME")
+        else:
+            times = self.left.schema.names[self.left_time], self.right.schema.names[self.right_time]
+        bounds = f"{_signed(self.low)} <= {times[1]} - {times[0]} <= {_signed(self.high)}"
+        return f"IntervalJoin({self._conditions()}, time: {bounds})"
+
+    def kept(self) -> str:
+        """Rows until their partners' time is over."""
+        left, right = duration(max(0, self.high)), duration(max(0, -self.low))
+        time = "processing time" if self.left_time is None else "the watermark"
+        return f"rows of the left for {left}, of the right for {right} behind {time}"
+
+
+def _signed(ms: int) -> str:
+    return f"-{duration(-ms)}" if ms < 0 else duration(ms)
+
+
+def _some(place: int | None) -> set[int]:
+    return set() if place is None else {place}
