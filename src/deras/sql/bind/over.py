@@ -365,15 +365,13 @@ def plan_over(rel: Rel, refs: Sequence[OverRef], *, strict: bool) -> tuple[Rel, 
         made.append(OverCall(r.function, args, r.type, r.distinct, filter_, input_type, r.offset))
         partition = tuple(dict.fromkeys(column(x) for x in r.window.partition))
         order = tuple(OrderKey(column(x), d, n) for x, d, n in r.window.order)
-        # Ranks have no frame: they go along with whatever shares partition and order.
+        # Ranks have no frame: they go along with what shares partition and order and forgets nothing.
         frame = None if r.function in RANKS | SHIFTS else r.window.frame
-        same = [k for k in groups if k[:2] == (partition, order) and (frame is None or k[2] in (None, frame))]
-        key = (partition, order, frame)
-        if same:
-            members = groups.pop(same[0])
-            groups[(partition, order, frame or same[0][2])] = [*members, i]
-        else:
-            groups[key] = [i]
+        key = next(
+            (k for k in groups if k[:2] == (partition, order) and _alike(k[2], frame)), (partition, order, frame)
+        )
+        members = groups.pop(key, [])
+        groups[(partition, order, key[2] or frame)] = [*members, i]
     if len(columns) > width:
         rel = Calc(Schema(tuple(fields)), rel, tuple(columns))
     if strict and len(groups) > 1:
@@ -402,6 +400,12 @@ def plan_over(rel: Rel, refs: Sequence[OverRef], *, strict: bool) -> tuple[Rel, 
         return e.transform(x, change)
 
     return rel, above
+
+
+def _alike(a: Frame | None, b: Frame | None) -> bool:
+    if a is None or b is None:
+        return all(f is None or (f.lower is None and f.upper == 0) for f in (a, b))
+    return a == b
 
 
 def span_of(x: e.Expr) -> Span | None:

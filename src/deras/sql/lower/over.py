@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from deras.core.errors import Span
     from deras.engine.operator import Operator
+    from deras.engine.over import WindowCall
     from deras.sql.lower.lowering import Lowering
 
 _AT_THE_END = frozenset({"LEAD", "NTILE", "PERCENT_RANK", "CUME_DIST"})
@@ -23,7 +24,47 @@ _TOP_N = "For the first rows of each key filter the ROW_NUMBER in an outer query
 @lowers(Over)
 def _over(lowering: Lowering, rel: Over) -> Callable[[], Operator]:
     _check(rel)
-    raise PlanError("OVER is not supported yet", span=_span(rel, "call"))
+    below, schema, partition = rel.input.schema, rel.schema, rel.partition
+    origin = lowering.origin("OverAggregate")
+    if not rel.streaming:
+        raise PlanError("OVER over changing rows is not supported yet", span=_span(rel, "call"))
+    rowtime = rel.order[0].column if rel.time == "rowtime" else None
+    unit, size, calls = rel.frame.unit, rel.frame.lower, _calls(rel)
+
+    def make() -> Operator:
+        from deras.engine.operators import over as engine
+
+        return engine.Over(below, partition, rowtime, unit, size, calls(), schema, origin)
+
+    try:
+        make()  # what the engine cannot do is told while planning
+    except PlanError as err:
+        err.span = err.span or _span(rel, "call")
+        raise
+    return make
+
+
+def _calls(rel: Over) -> Callable[[], list[WindowCall]]:
+    calls = rel.calls
+
+    def made() -> list[WindowCall]:
+        from deras.engine.over import WindowCall
+
+        return [
+            WindowCall(
+                c.function,
+                c.args[0] if c.args else None,
+                c.type,
+                c.distinct,
+                c.filter,
+                c.input_type,
+                c.offset,
+                c.args[1] if len(c.args) > 1 else None,
+            )
+            for c in calls
+        ]
+
+    return made
 
 
 def _span(rel: Over, *what: str) -> Span | None:
