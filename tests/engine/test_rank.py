@@ -58,9 +58,7 @@ def compare(order: list[SortKey], a: Any, b: Any) -> int:
 
 def ranked(rows: list[Any], order: list[SortKey], function: str, latest: bool = False) -> list[tuple[int, Any]]:
     """(rank, row) in order; the rows are given as they arrived."""
-    if latest:
-        rows = rows[::-1]
-    found = sorted(rows, key=functools.cmp_to_key(lambda a, b: compare(order, a, b)))
+    found = sorted(reversed(rows) if latest else rows, key=functools.cmp_to_key(lambda a, b: compare(order, a, b)))
     out: list[tuple[int, Any]] = []
     for i, r in enumerate(found):
         if function == "ROW_NUMBER" or i == 0:

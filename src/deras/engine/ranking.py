@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from deras.core.column import Column
 from deras.core.errors import PlanError
 from deras.core.types import BYTES, Layout
 from deras.engine.kernels import join as jk
@@ -19,6 +18,7 @@ from deras.engine.state.rowset import LIST, keyable
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from deras.core.column import Column
     from deras.core.delta import Delta
     from deras.core.schema import Schema
     from deras.core.types import SqlType
@@ -146,10 +146,10 @@ class Ranking:
         self._same = None
         if self.updating:
             self._same = state.index(name + ".same", key_types(self.schema, self._identity), 3, LIST, saved=False)
-        self._orders = orders_of(self.segments, self.order)
-        self._s = self.segments.cell0
-        self._t = self._s + k.ROW_CELLS
-        self._width = self.segments.shape.width
+        self.orders = orders_of(self.segments, self.order)
+        self.cell = self.segments.cell0
+        self._t = self.cell + k.ROW_CELLS
+        self.width = self.segments.shape.width
 
     # ---- changes
 
@@ -208,10 +208,11 @@ class Ranking:
             valid = column.valid()
             limits = np.ascontiguousarray(column.words() if valid is None else column.words() * valid)
         dead, absent, counts = np.empty(n, np.int64), np.empty(n, np.int64), np.zeros(2, np.int64)
+        given = _NONE if weights is None else np.ascontiguousarray(weights)
         k.change(
-            _NONE if weights is None else np.ascontiguousarray(weights), ids, same, new, limits, segments.tab, self._s,
-            self._width, index.tab, index.cell0, self._t, same_tab, same_cell, segments.tab.ctypes.data,
-            self._bases, self._orders, self.latest, self._bounded, dead, absent, counts,
+            given, ids, same, new, limits, segments.tab, self.cell, self.width, index.tab, index.cell0, self._t,
+            same_tab, same_cell, segments.tab.ctypes.data, self.bases, self.orders, self.latest, self._bounded, dead,
+            absent, counts,
         )  # fmt: skip
         if self._same is not None and weights is not None:
             empty = np.empty(n, np.int64)
@@ -221,8 +222,9 @@ class Ranking:
         return dead[: counts[0]], absent[: counts[1]]
 
     @property
-    def _bases(self) -> Any:
-        return self.segments._arena.bases
+    def bases(self) -> Any:
+        """Addresses of the text chunks."""
+        return self.segments.bases
 
     def touched(self, ids: Ids) -> tuple[Ids, Ids]:
         """The distinct ids in order of first touch, and the positions of the touches."""
@@ -238,8 +240,8 @@ class Ranking:
         starts, counts = np.empty(len(ids) + 1, np.int64), np.zeros(1, np.int64)
         dead = np.empty(size if self._pruned else 0, np.int64)
         n = k.listing(
-            ids, index.tab, index.cell0, segments.tab, self._s, self._width, segments.tab.ctypes.data, self._bases,
-            self._orders, self.function, self.first, self._pruned, out, ranks, starts, dead, counts,
+            ids, index.tab, index.cell0, segments.tab, self.cell, self.width, segments.tab.ctypes.data, self.bases,
+            self.orders, self.function, self.first, self._pruned, out, ranks, starts, dead, counts,
         )  # fmt: skip
         return Listing(out[:n], ranks[:n], starts), dead[: counts[0]]
 
@@ -250,7 +252,7 @@ class Ranking:
         shown = 0 if not ranked else 2 if self.function == 0 else 1
         n = k.differ(
             len(old.starts) - 1, old.rows, old.ranks, old.starts, new.rows, new.ranks, new.starts, self.segments.tab,
-            self._s, shown, out, ranks, signs, owner,
+            self.cell, shown, out, ranks, signs, owner,
         )  # fmt: skip
         return out[:n], ranks[:n], signs[:n], owner[:n]
 
@@ -258,7 +260,7 @@ class Ranking:
         """All rows of keys, in order."""
         tab, c = self.index.tab, self.index.cell0
         out = np.empty(int(tab[ids, c + 1].sum()), np.int64)
-        n = k.rows_of(ids, tab, c, self.segments.tab, self._s, out)
+        n = k.rows_of(ids, tab, c, self.segments.tab, self.cell, out)
         return out[:n]
 
     def forget(self, rows: Ids, ids: Ids | None = None) -> None:
@@ -270,10 +272,14 @@ class Ranking:
             if len(gone):
                 self.index.release(gone)
         for old, new in segments.tidy():
-            tab = segments.tab
-            k.moved(old, new, tab, self._s, self.index.tab, self.index.cell0)
-            if self._same is not None:
-                jk.moved(old, new, tab, self._t, self._same.tab, self._same.cell0)
+            self.follow(old, new)
+
+    def follow(self, old: Ids, new: Ids) -> None:
+        """Rows have other places now."""
+        tab = self.segments.tab
+        k.moved(old, new, tab, self.cell, self.index.tab, self.index.cell0)
+        if self._same is not None:
+            jk.moved(old, new, tab, self._t, self._same.tab, self._same.cell0)
 
     def rebuild(self) -> None:
         """After a restore: all rows in their places again."""
@@ -305,7 +311,7 @@ class Ranking:
             limits = np.ascontiguousarray(words if valid is None else words * valid)
         tab = self.segments.tab
         k.change(
-            _NONE, ids, same, rows, limits, tab, self._s, self._width, self.index.tab, self.index.cell0, self._t,
-            same_tab, same_cell, tab.ctypes.data, self._bases, self._orders, self.latest, self._bounded,
+            _NONE, ids, same, rows, limits, tab, self.cell, self.width, self.index.tab, self.index.cell0, self._t,
+            same_tab, same_cell, tab.ctypes.data, self.bases, self.orders, self.latest, self._bounded,
             np.empty(len(rows), np.int64), _NONE.copy(), np.zeros(2, np.int64),
         )  # fmt: skip

@@ -11,9 +11,9 @@ from deras.core.schema import Field, Schema
 from deras.core.types import STRING
 from deras.engine.dataflow import Dataflow, Target
 from deras.sql.bind.context import BindContext
-from deras.sql.bind.expressions import not_yet
 from deras.sql.bind.inserts import bind_insert
 from deras.sql.bind.query import QueryBinder
+from deras.sql.bind.rank import limited
 from deras.sql.catalog import MaterializedView
 from deras.sql.lower import Lowering
 from deras.sql.plan import nodes as p
@@ -117,10 +117,8 @@ class Planner:
     def _query(self, x: ast.QueryStatement, text: str) -> Dataflow:
         rel, context = self.logical(x, text)
         limit = rel.count if isinstance(rel, p.Limit) else None
-        if limit is not None and not rel.append_only():
-            raise not_yet(
-                "LIMIT over a result that is updated", x.query.limit.span if x.query.limit is not None else x.span
-            )
+        if isinstance(rel, p.Limit) and not rel.append_only():
+            rel, limit = limited(rel.input, rel.count), None
         target = Target("query", "", replace(rel.schema, key=rel.upsert_key()), upsert_key=rel.upsert_key())
         return self._dataflow(rel, target, f"query-{digest(rel.normal())}", x, text, context, limit)
 

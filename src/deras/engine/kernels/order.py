@@ -7,6 +7,7 @@ of the text chunks. The prefix of a row is a word that orders as the first colum
 
 # Numba types the bodies, not mypy.
 # mypy: disable-error-code="no-untyped-call,no-untyped-def,call-arg,arg-type,assignment,no-any-return"
+# mypy: disable-error-code="operator,call-overload"
 
 from __future__ import annotations
 
@@ -149,7 +150,7 @@ def sort(ids, scratch, rows, birth, base, bases, orders):
     while width < n:
         for start in range(0, n, 2 * width):
             mid = min(start + width, n)
-            end = min(start + 2 * width, n)
+            end = min(mid + width, n)
             i = start
             j = mid
             for k in range(start, end):

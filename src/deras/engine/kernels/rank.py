@@ -1,8 +1,8 @@
 """Kernels of rows in order by key: a treap per key whose nodes are the rows themselves.
 
-A row has six cells from ``s``: the key's id (-1: in no tree), prefix, left, right, parent, a scratch word (0). A key has
-six cells from ``c``: root (-1), rows, rows shown at the end of the last step, the greatest rank that is shown (-1: not
-told yet), scratch (-1), the prefix of the last row. Priorities are a hash of the rows' births: a tree has one shape
+A row has six cells from ``s``: the key's id (-1: in no tree), prefix, left, right, parent, a scratch word (0). A key
+has six cells from ``c``: root (-1), rows, rows shown at the end of the last step, the greatest rank that is shown (-1:
+not told yet), scratch (-1), the prefix of the last row. Priorities are a hash of the rows' births: a tree has one shape
 whatever the order of its making, so a restart does not change it.
 
 Functions: 0 ROW_NUMBER, 1 RANK, 2 DENSE_RANK. Equal rows stand by birth; ``latest``: the younger first.
@@ -219,9 +219,9 @@ def change(
 ):
     """Changes in order: +1 puts the next new row in its place, -1 takes the eldest equal one away.
 
-    ``weights``: empty if all come. ``same``: the lists of equal rows (cells t of a row, sc of ``stab``); empty if none is
-    kept. ``limits``: the greatest rank that each row tells its key; empty if it is constant. ``bounded``: no more rows
-    than the greatest rank are kept. ``dead`` gets rows that went, ``absent`` the removals without a row;
+    ``weights``: empty if all come. ``same``: the lists of equal rows (cells t of a row, sc of ``stab``); empty if none
+    is kept. ``limits``: the greatest rank that each row tells its key; empty if it is constant. ``bounded``: no more
+    rows than the greatest rank are kept. ``dead`` gets rows that went, ``absent`` the removals without a row;
     counts[0] and counts[1] their numbers.
     """
     p = np.int64(0)
@@ -269,7 +269,8 @@ def change(
 def listing(ids, tab, c, rows, s, width, base, bases, orders, function, first, prune, out, ranks, starts, dead, counts):
     """The rows of each key whose rank is from ``first`` to its limit, in order, with their ranks.
 
-    Key i's are out[starts[i]:starts[i + 1]]. ``prune``: rows beyond the limit leave the tree, into ``dead`` (counts[0]).
+    Key i's are out[starts[i]:starts[i + 1]]. ``prune``: rows beyond the limit leave the tree, into ``dead``
+    (counts[0]).
     """
     n = np.int64(0)
     m = np.int64(0)
@@ -373,7 +374,7 @@ def differ(keys, old, old_ranks, old_starts, new, new_ranks, new_starts, rows, s
 
 @kernel(f"void({_RO1}, {_RO1}, int64[:, ::1], int64, int64[:, ::1], int64)")
 def moved(old, new, rows, s, tab, c):
-    """Rows moved: their neighbours and trees follow. Neighbours may have moved too: the old place hands on the links."""
+    """Rows moved: neighbours and trees follow. Neighbours may have moved too: the old place hands on the links."""
     for k in range(len(old)):
         r = old[k]
         n = new[k]

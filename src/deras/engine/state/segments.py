@@ -204,6 +204,11 @@ class Segments:
         """int64[reserved, width]: column words, birth, death, cells, by id. Take it anew in each step."""
         return self._tab.array  # type: ignore[no-any-return]
 
+    @property
+    def bases(self) -> npt.NDArray[np.int64]:
+        """Address of each chunk of long text, for kernels. Take it anew in each step."""
+        return self._arena.bases
+
     def __len__(self) -> int:
         """The number of live rows."""
         return self.live_rows

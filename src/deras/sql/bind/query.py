@@ -10,6 +10,7 @@ from deras.core.schema import Field, Schema
 from deras.core.types import Kind, SqlType
 from deras.sql.bind.expressions import WINDOW_WORDS, ExprBinder, not_yet
 from deras.sql.bind.over import Windows, over_refs, plan_over
+from deras.sql.bind.rank import bind_ordered
 from deras.sql.bind.relations import bind_relation, identity
 from deras.sql.bind.scope import Scope
 from deras.sql.bind.sets import set_operation
@@ -58,34 +59,7 @@ class QueryBinder:
                     fields = tuple(replace(f, name=c.name) for f, c in zip(rel.schema, cte.columns, strict=True))
                     rel = p.Calc(Schema(fields), rel, tuple(e.InputRef(f.type, i) for i, f in enumerate(fields)))
                 inner.ctes[cte.name.name] = rel
-        rel = inner.body(x.body)
-        if x.order_by:
-            self._order(x, rel)
-        if x.offset is not None:
-            raise not_yet("OFFSET", x.offset.span)
-        if x.limit is not None:
-            limit = ExprBinder(self.context, Scope()).bind(x.limit)
-            if not isinstance(limit, e.Literal) or not limit.type.is_integer:
-                raise BindError("LIMIT needs a whole number", span=x.limit.span)
-            if not top:
-                raise not_yet("LIMIT in a view, subquery or INSERT", x.limit.span)
-            rel = p.Limit(rel.schema, rel, int(limit.value))
-        return rel
-
-    def _order(self, x: ast.Query, rel: p.Rel) -> None:
-        first = x.order_by[0]
-        time = None
-        if isinstance(first.expr, ast.ColumnRef):
-            time = next((f.time for f in rel.schema if f.name == first.expr.parts[-1].name), None)
-        if time is None or first.descending:
-            raise PlanError(
-                "sort on a non-time-attribute field is not supported",
-                span=first.span,
-                detail="A stream has no end after which its rows could be sorted; only an ascending time attribute "
-                "can stand first.",
-                hint="Leave ORDER BY out, make a materialized view and sort when reading it.",
-            )
-        raise not_yet("ORDER BY a time attribute", first.span)
+        return bind_ordered(inner, x, top=top)
 
     def body(self, x: ast.QueryBody) -> p.Rel:
         """The plan of a query's body."""

@@ -2,7 +2,21 @@
 
 from __future__ import annotations
 
-from deras.sql.lower import aggregates, calc, changes, correlate, detect, joins, over, scans, sets, time_joins, windows
+from deras.sql.lower import (
+    aggregates,
+    calc,
+    changes,
+    correlate,
+    detect,
+    joins,
+    match,
+    over,
+    rank,
+    scans,
+    sets,
+    time_joins,
+    windows,
+)
 from deras.sql.lower.lowering import Lowering, lowers
 
 __all__ = [
@@ -14,7 +28,9 @@ __all__ = [
     "detect",
     "joins",
     "lowers",
+    "match",
     "over",
+    "rank",
     "scans",
     "sets",
     "time_joins",

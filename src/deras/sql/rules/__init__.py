@@ -11,6 +11,7 @@ from deras.sql.rules.join_keys import join_keys
 from deras.sql.rules.merge_calcs import merge_calcs
 from deras.sql.rules.prune_columns import prune_columns
 from deras.sql.rules.push_filters import push_filters
+from deras.sql.rules.ranks import ranks
 from deras.sql.rules.values_calcs import values_calcs
 from deras.sql.rules.window_aggregates import window_aggregates
 
@@ -27,6 +28,7 @@ RULES: tuple[Callable[[p.Rel], p.Rel], ...] = (
     join_keys,
     interval_joins,
     window_aggregates,
+    ranks,
 )
 """Local rules: a node over rewritten inputs to a node of the same schema. Run until nothing changes."""
 

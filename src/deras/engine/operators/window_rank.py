@@ -1,0 +1,182 @@
+"""Top-N of windows: the first rows of each window and key, given once, when the watermark has passed its end."""
+
+from __future__ import annotations
+
+import heapq
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from deras.core.column import Column
+from deras.core.delta import Delta
+from deras.core.schema import Schema
+from deras.core.time import MIN_WATERMARK
+from deras.core.types import BIGINT
+from deras.engine.operator import Operator, Out
+from deras.engine.ranking import Ranking, SortKey
+from deras.engine.rejects import reject_rows
+from deras.engine.windows import Windows
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from deras.core.records import Rejected
+    from deras.core.schema import Field
+    from deras.core.time import Tick
+    from deras.engine.state import State
+
+_END = BIGINT.with_nullable(False)
+
+
+class WindowRank(Operator):
+    """Gives the rows of each window and key whose rank lies in a range; insert-only, by window end, then by key in the
+    order of the keys' first rows, then by rank. The input only inserts.
+
+    A row is late when the watermark that it saw had reached the last millisecond of its window.
+
+    Args:
+        input: schema of the rows, which has the window's end.
+        end: position of the window's end.
+        partition: positions of the key (without the window's bounds).
+        order: by what; then by arrival.
+        first: least rank, from 1.
+        last: greatest rank.
+        rank: the output's rank column, or None if it is not wanted.
+        function: ``ROW_NUMBER``, ``RANK`` or ``DENSE_RANK``.
+        zone: the session's zone where the window's time is TIMESTAMP_LTZ, else None.
+        latest: of equal rows the last arrived comes first.
+        origin: what rejected rows are said to come from.
+    """
+
+    append_only = True
+
+    def __init__(
+        self,
+        input: Schema,  # noqa: A002
+        end: int,
+        partition: Sequence[int],
+        order: Sequence[SortKey],
+        first: int = 1,
+        last: int | None = None,
+        rank: Field | None = None,
+        function: str = "ROW_NUMBER",
+        zone: str | None = None,
+        latest: bool = False,
+        origin: str = "WindowRank",
+    ) -> None:
+        self.input = input
+        self.end = end
+        self.rank = rank
+        self.function = function
+        self.origin = origin
+        self.schema = Schema(input.fields if rank is None else (*input.fields, rank))
+        # Only what tells when a window ends: its size does not matter.
+        self.windows = Windows("tumble", 1, zone=zone)
+        self._ranking = Ranking(input, partition, order, function, first, last, latest=latest, more_keys=[_END])
+        self._clear()
+
+    def _clear(self) -> None:
+        self._members: dict[int, list[Any]] = {}
+        self._waiting: list[tuple[int, int]] = []
+
+    def open(self, state: State) -> None:
+        """The rows of windows that have not fired."""
+        self._ranking.open(state)
+        self._values = state.values("window")
+        state.on_restore(self._rebuild)
+
+    def _rebuild(self) -> None:
+        self._clear()
+        r = self._ranking
+        for _, rows, columns in r.restored():
+            ends = self._ends(columns)
+            ids = self._keys(columns, ends)
+            self._note(ids, ends)
+            r.place(ids, rows, columns)
+
+    def _ends(self, columns: Sequence[Column]) -> Any:
+        column = columns[self.end]
+        return np.ascontiguousarray(column.words() // column.type.words_per_ms)
+
+    def _keys(self, columns: Sequence[Column], ends: Any) -> Any:
+        return self._ranking.keys(columns, len(ends), [Column.of_words(_END, ends)])
+
+    def _note(self, ids: Any, ends: Any) -> None:
+        """Remember new keys with their windows."""
+        r = self._ranking
+        keys, first = r.touched(ids)
+        new = np.flatnonzero(r.index.tab[keys, r.index.cell0 + 1] == 0)
+        for end in np.unique(ends[first[new]]).tolist():
+            if end not in self._members:
+                self._members[end] = []
+                heapq.heappush(self._waiting, (self._fire_at(end), end))
+            self._members[end].append(keys[new][ends[first[new]] == end])
+
+    def _fire_at(self, end: int) -> int:
+        return int(self.windows.fire_at(np.array([end], np.int64))[0])
+
+    def step(self, deltas: Sequence[Delta | None], tick: Tick) -> Out:
+        """Take the rows, fire the windows."""
+        low = max(tick.low, int(self._values.get("watermark", MIN_WATERMARK)))
+        high = max(low, tick.high)
+        self._values["watermark"] = high
+        delta = deltas[0]
+        dropped: list[Rejected] = []
+        seen = np.array([low], np.int64)
+        r = self._ranking
+        dead = np.zeros(0, np.int64)
+        if delta is not None and delta.length:
+            marks = np.maximum.accumulate(np.maximum(delta.mark_array(), low))
+            seen = np.unique(np.append(marks, low))
+            ends = self._ends(delta.columns)
+            good = self.windows.fire_at(ends) > marks
+            if not good.all():
+                late = np.flatnonzero(~good)
+                text = "late for its window in a Top-N: the watermark had passed the window's end"
+                dropped.append(
+                    reject_rows(delta, late, [text] * len(late), reason="late", origin=self.origin, rowtime=self.end)
+                )
+                places = np.flatnonzero(good)
+                delta, ends = delta.take(places), ends[places]
+            if delta.length:
+                ids = self._keys(delta.columns, ends)
+                self._note(ids, ends)
+                some = r.promising(delta, ids)
+                if some is not None:
+                    delta, ids = delta.take(some), ids[some]
+                if delta.length:
+                    dead, _ = r.change(delta.columns, None, ids)
+        fired = []
+        keys = []
+        while self._waiting and self._waiting[0][0] <= high:
+            at, end = heapq.heappop(self._waiting)
+            parts = self._members.pop(end)
+            ids = parts[0] if len(parts) == 1 else np.concatenate(parts)
+            listing, beyond = r.listing(ids)
+            rows = listing.rows
+            if len(rows):
+                columns = r.segments.take(rows)
+                if self.rank is not None:
+                    columns.append(Column.of_words(self.rank.type, listing.ranks))
+                # What was the watermark just before the one that fired it: the greatest one seen below.
+                mark = int(seen[max(int(np.searchsorted(seen, at, "left")) - 1, 0)])
+                fired.append(Delta(self.schema, columns, None, mark, len(rows)))
+            dead = np.concatenate([dead, beyond, r.all_of(ids)])
+            keys.append(ids)
+        r.forget(dead)
+        for ids in keys:
+            r.index.release(ids)
+        return Out(Delta.concat(fired) if fired else None, dropped)
+
+    def explain(self) -> dict[str, Any]:
+        """Facts for EXPLAIN."""
+        r = self._ranking
+        return {
+            "operator": "WindowRank",
+            "function": self.function,
+            "partition": [self.input[i].name for i in r.partition],
+            "order": [key.text(self.input) for key in r.order],
+            "ranks": f"{r.first} to {r.last}",
+            "state": f"the first {r.last} rows of each key and window that has not fired",
+            "bounded": True,
+        }
