@@ -53,6 +53,7 @@ class FileSink(Sink):
             raise OptionError("connector 'filesystem' needs option 'format'", hint="For example 'format' = 'json'.")
         self.table = table
         self.format = table.format
+        self.accepts = table.format.accepts
         self.folder = resolve(table.options["path"], table.folder)
         if glob_base(self.folder) is not None:
             raise OptionError(f"option 'path': a glob cannot be written to: {self.folder}", hint="Give a folder.")
@@ -131,9 +132,9 @@ class FileSinkWriter(Writer):
     def write(self, delta: Delta, tick: Tick) -> None:
         """Append rows."""
         if delta.weights is not None:
-            if (delta.weights < 0).any():
+            if self._sink.accepts == "append" and (delta.weights < 0).any():
                 raise InternalError("a file sink was given a retraction")
-            if (delta.weights != 1).any():
+            if self._sink.accepts == "append" and (delta.weights != 1).any():
                 delta = delta.take(np.repeat(np.arange(delta.length), delta.weights))
         if not delta.length:
             return

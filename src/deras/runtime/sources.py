@@ -147,7 +147,9 @@ class SourceNode:
         drift = self.context.options.get("scan.watermark.alignment.max-drift")
         self.max_drift_ms: float | None = drift
         self.alignment: str | None = self.context.options.get("scan.watermark.alignment.group")
-        self._physical = [i for i, f in enumerate(spec.schema) if f.metadata_key is None]
+        # What the format decodes: physical columns, and metadata that lies in the records.
+        inner = {f"value.{key}" for key in (self.context.format.metadata if self.context.format is not None else ())}
+        self._physical = [i for i, f in enumerate(spec.schema) if f.metadata_key is None or f.metadata_key in inner]
         self._physical_schema = spec.schema.select(self._physical)
 
     @property
@@ -259,10 +261,10 @@ class SourceNode:
         schema = self.spec.schema
         if len(self._physical) == len(schema):
             return delta
-        physical = iter(delta.columns)
+        physical, held = iter(delta.columns), set(self._physical)
         columns = [
-            next(physical) if f.metadata_key is None else _metadata(f.type, block.metadata.get(f.metadata_key), delta)
-            for f in schema
+            next(physical) if i in held else _metadata(f.type, block.metadata.get(f.metadata_key or ""), delta)
+            for i, f in enumerate(schema)
         ]
         return delta.with_columns(schema, columns)
 

@@ -334,7 +334,10 @@ def _place(message: str, given: Sequence[ast.Property]) -> Span | None:
 def _check_metadata(table: CatalogTable, x: ast.CreateTable) -> None:
     if not table.connector:
         return
-    known = registry.connector(table.connector).metadata
+    known = dict(registry.connector(table.connector).metadata)
+    name = table.options.get("format", table.options.get("value.format"))
+    if name is not None:
+        known |= {f"value.{key}": t for key, t in registry.format_(name).metadata.items()}
     for c in x.columns:
         if isinstance(c, ast.MetadataColumn):
             key = c.key or c.name.name
