@@ -11,6 +11,7 @@ from deras.core.types import Kind
 from deras.sql.bind.expressions import ExprBinder, not_yet, same_columns
 from deras.sql.bind.joins import bind_join
 from deras.sql.bind.lateral import alone, reads_left
+from deras.sql.bind.match import bind_match
 from deras.sql.bind.scope import Scope, ScopeColumn
 from deras.sql.bind.sources import changelog
 from deras.sql.bind.time_joins import keep_time
@@ -46,7 +47,7 @@ def bind_relation(q: QueryBinder, r: ast.Relation) -> tuple[p.Rel, Scope]:
         case ast.FunctionRelation() | ast.Unnest():
             return alone(q, r)
         case ast.MatchRecognize():
-            raise not_yet("MATCH_RECOGNIZE", r.span)
+            return _aliased(bind_match(q, r), r.alias, "")
     raise not_yet(type(r).__name__, r.span)
 
 

@@ -29,6 +29,7 @@ __all__ = [
     "joins",
     "lowers",
     "match",
+    "match",
     "over",
     "rank",
     "scans",

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from deras.core.types import Kind
 from deras.sql.expr import nodes as e
 from deras.sql.expr.decimals import text as decimal_text
+from deras.sql.expr.patterns import RowValue, Total
 
 if TYPE_CHECKING:
     from deras.sql.plan.aggregates import AggCall
@@ -46,6 +47,8 @@ def expression(x: e.Expr, names: list[str] | None = None) -> str:
             if name in ("NOT", "-") and len(args) == 1:
                 return f"{name} {args[0]}" if name == "NOT" else f"-{args[0]}"
             return f"{name}({', '.join(args)})"
+        case RowValue() | Total():
+            return str(x)
     return type(x).__name__
 
 
