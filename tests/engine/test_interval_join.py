@@ -108,7 +108,9 @@ def names(run: Run | Harness) -> Counter[str]:
 
 @st.composite
 def inputs(draw: st.DrawFn) -> tuple[list[Step], list[Row], list[Row]]:
-    steps, left, right = [], [], []
+    steps: list[Step] = []
+    left: list[Row] = []
+    right: list[Row] = []
     high = MIN_WATERMARK
     now = 0
     for i in range(draw(st.integers(1, 5))):

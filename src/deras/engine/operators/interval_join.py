@@ -15,7 +15,8 @@ from deras.engine.due import DueQueue, moment
 from deras.engine.kernels import interval_join as k
 from deras.engine.kernels.join import empty, get_cell, put_cell
 from deras.engine.operator import Operator, Out, Program
-from deras.engine.rejects import reject_errors, reject_rows, without
+from deras.engine.pairing import all_valid, surviving
+from deras.engine.rejects import reject_rows, without
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -133,7 +134,7 @@ class IntervalJoin(Operator):
     def _groups(self, side: int, columns: Sequence[Column], n: int) -> Words:
         """The index ids of rows; -1 where a key is NULL."""
         keys = [columns[i] for i in self.keys[side]]
-        ok = _all_valid(keys)
+        ok = all_valid(keys)
         if ok is None:
             return self._index.lookup(keys, length=n)
         ids = np.full(n, -1, np.int64)
@@ -172,12 +173,12 @@ class IntervalJoin(Operator):
         limit = high if not self.proctime else MAX_WATERMARK if high == MAX_WATERMARK else None
         if limit is not None:
             self._fire(limit, seen, pieces, dropped)
-        for side in self._sides:
-            for old, new in side.segments.tidy():
-                k.moved(old, new, side.segments.tab, side.cell, self._index.tab, side.group)
+        for mine, (_, end) in zip(self._sides, self._bounds, strict=True):
+            for old, new in mine.segments.tidy():
+                k.moved(old, new, mine.segments.tab, mine.cell, self._index.tab, mine.group)
                 times = np.empty(len(new), np.int64)
-                get_cell(new, side.segments.tab, side.cell, times)
-                side.due.push(new, times + self._bounds[self._sides.index(side)][1])
+                get_cell(new, mine.segments.tab, mine.cell, times)
+                mine.due.push(new, times + end)
         return Out(self._ordered(pieces), dropped)
 
     def _checked(self, side: int, delta: Delta, dropped: list[Rejected]) -> Delta:
@@ -189,7 +190,7 @@ class IntervalJoin(Operator):
             dropped.append(reject_rows(delta, rows, [text] * len(rows), reason="constraint", origin=self.origin))
             delta = without(delta, rows)
         if not self._kept[side]:
-            ok = _all_valid([delta.columns[i] for i in self.keys[side]])
+            ok = all_valid([delta.columns[i] for i in self.keys[side]])
             if ok is not None:
                 delta = delta.take(np.flatnonzero(ok))
         return delta
@@ -255,8 +256,7 @@ class IntervalJoin(Operator):
                 columns = [*my_columns, *their_columns] if side == 0 else [*their_columns, *my_columns]
                 found = Delta(self.joined, columns, None, both, m)
             if self.residual is not None and found is not None:
-                found, keep, errors = surviving(self.residual, found, tick)
-                dropped += [r for e in errors for r in reject_errors(e[0], [e[1]], self.origin)]
+                found, keep, _ = surviving(self.residual, found, tick, self.origin, dropped)
                 at, rows, both = at[keep], rows[keep], both[keep]
             if not len(at):
                 continue
@@ -383,31 +383,3 @@ class IntervalJoin(Operator):
             "state": f"rows of both inputs for {max(0, self.high)} ms and {max(0, -self.low)} ms",
             "bounded": True,
         }
-
-
-def _all_valid(columns: Sequence[Column]) -> Any:
-    """Where no column is NULL; None if nowhere one is."""
-    ok: Any = None
-    for c in columns:
-        valid = c.valid()
-        if valid is not None:
-            ok = valid if ok is None else ok & valid
-    return None if ok is None or ok.all() else ok
-
-
-def surviving(program: Program, delta: Delta, tick: Tick) -> tuple[Delta, Words, list[tuple[Delta, Any]]]:
-    """Run a filter and tell which rows passed.
-
-    Args:
-        program: the filter.
-        delta: rows without weights.
-        tick: the step.
-
-    Returns:
-        The rows that passed, their positions, and the errors with the delta that they refer to.
-    """
-    # Weights travel with their rows, so they can say where a row stood.
-    numbered = Delta(delta.schema, delta.columns, np.arange(1, delta.length + 1), delta.marks, delta.length)
-    found, errors = program.run(numbered, tick)
-    keep = found.weight_array() - 1
-    return Delta(found.schema, found.columns, None, found.marks, found.length), keep, [(delta, e) for e in errors]
