@@ -10,7 +10,7 @@ DEV := $(VENV)/.installed-dev
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test quick browser lint fmt type house bless flink-diff flink-ask bench bench-decode bench-engine bench-latency lock warm clean
+.PHONY: help setup demo test quick browser lint fmt type house bless flink-diff flink-ask nexmark flink-nexmark bench bench-nexmark bench-decode bench-engine bench-latency lock warm clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -66,6 +66,12 @@ flink-diff: $(DEV) ## compare the golden queries with a real Apache Flink (FLINK
 flink-ask: $(DEV) ## ask Apache Flink the oracle's new questions, store its answers (installs it, 844 MB; needs Java 17)
 	@$(BIN)/python tests/oracle/flink_diff.py $(ARGS)
 
+nexmark: $(DEV) ## all of Nexmark against the stored results of Apache Flink and against DuckDB: the table
+	@$(BIN)/python bench/nexmark/compare.py $(ARGS)
+
+flink-nexmark: $(DEV) ## ask Apache Flink for Nexmark's results anew (FLINK_PYTHON=python with apache-flink==2.3.0; needs Java 17)
+	@$(BIN)/python bench/nexmark/compare.py --flink $(or $(FLINK_PYTHON),$(error set FLINK_PYTHON)) $(ARGS)
+
 bench: $(DEV) ## rows/s of three whole queries, as ratios to DuckDB's batch run of the same query
 	@$(BIN)/python bench/queries.py $(ARGS)
 
@@ -74,6 +80,9 @@ bench-decode: $(DEV) ## JSON decoding against DuckDB, Polars and orjson
 
 bench-engine: $(DEV) ## keyed operators alone
 	@$(BIN)/python bench/engine.py $(ARGS)
+
+bench-nexmark: $(DEV) ## Nexmark from files into a black hole: Deras, DuckDB's batch run, and Flink where FLINK_PYTHON names it
+	@$(BIN)/python bench/nexmark/bench.py $(ARGS)
 
 bench-latency: $(DEV) ## delay from sent to seen, start-up, memory
 	@$(BIN)/python bench/latency.py $(ARGS)

@@ -17,7 +17,7 @@ import polars as pl
 from deras.connectors._generate import random_units, random_words
 from deras.core.column import Column, Views
 from deras.core.delta import Delta
-from deras.core.schema import Schema
+from deras.core.schema import Field, Schema
 from deras.core.types import BIGINT, INT, STRING, row, timestamp
 
 Ints = npt.NDArray[np.int64]
@@ -36,7 +36,12 @@ BIDS = Schema.of(
     auction=BIGINT, bidder=BIGINT, price=BIGINT, channel=STRING, url=STRING, dateTime=timestamp(3), extra=STRING
 )
 KINDS = {"person": PERSONS, "auction": AUCTIONS, "bid": BIDS}
-EVENTS = Schema.of(event_type=INT, **{name: row(**{f.name: f.type for f in schema}) for name, schema in KINDS.items()})
+EVENTS = Schema(
+    (
+        Field("event_type", INT),
+        *(Field(name, row(**{f.name: f.type for f in schema})) for name, schema in KINDS.items()),
+    )
+)
 
 # The suite gives its first event this id and number, so its first event is an auction.
 _FIRST_ID = 2
