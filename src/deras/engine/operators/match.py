@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,116 +13,32 @@ from deras.core.delta import Delta
 from deras.core.errors import RowError
 from deras.core.schema import Field, Schema
 from deras.core.time import MAX_WATERMARK, MIN_WATERMARK
-from deras.core.types import BIGINT, STRING, SqlType
-from deras.engine.accumulator import Accumulator
+from deras.core.types import BIGINT, SqlType
 from deras.engine.kernels import match as k
+from deras.engine.kernels import match_conditions as c
+from deras.engine.kernels import match_rows as r
+from deras.engine.match_plan import finish_input
+from deras.engine.match_results import Found, Results
 from deras.engine.operator import Operator, Out, Program
 from deras.engine.rejects import reject_errors, reject_rows, without
-from deras.engine.state import State
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from deras.core.records import Rejected
     from deras.core.time import Tick
-    from deras.engine.aggregates import AggregateCall
-    from deras.engine.patterns import Automaton
+    from deras.engine.match_plan import MatchPlan
+    from deras.engine.state import State
 
 Words = npt.NDArray[np.int64]
 
-PAST_LAST, NEXT_ROW, FIRST_OF, LAST_OF = 0, 1, 2, 3
 _BIG = BIGINT.with_nullable(False)
 _HEAD = (Field("bits", _BIG), Field("ms", _BIG))
 _FIRST_ROOM = 256
 
 
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """When a row may be taken by a variable.
-
-    Args:
-        row: whether there is a condition on the row alone (the variable's column of ``prepare``).
-        code: int64[n, 4]: operations of the condition that looks at other rows (see the kernels), or None.
-    """
-
-    row: bool = False
-    code: npt.NDArray[np.int64] | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Pick:
-    """A value of one row of a match: of the rows whose variable is in ``bits`` the first or last but ``offset``.
-
-    Args:
-        column: of the kept columns; -1: the variable's name.
-        bits: variables.
-        offset: how many are passed over.
-        forward: counted from the first.
-        shift: rows away from the one that was found, within the match (PREV: negative, NEXT: positive).
-        running: as of the row that is given (ALL ROWS PER MATCH only).
-    """
-
-    column: int
-    bits: int
-    offset: int = 0
-    forward: bool = False
-    shift: int = 0
-    running: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Total:
-    """An aggregate over the rows of a match whose variable is in ``bits``; its argument is a kept column."""
-
-    call: AggregateCall
-    bits: int
-    running: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class MatchPlan:
-    """What is matched and what a match gives.
-
-    Args:
-        automaton: the pattern.
-        names: of the variables.
-        conditions: one per variable.
-        slots: int64[n, 6]: what partial matches keep for the conditions (see the kernels).
-        cells: words of that.
-        row_cells: which of them hold rows.
-        texts: constants of the conditions.
-        skip: where the next match may begin: PAST_LAST, NEXT_ROW, FIRST_OF or LAST_OF a variable in ``skip_bits``.
-        within_ms: the longest time from first to last row, exclusive; 0: no bound.
-        picks: values of single rows.
-        totals: aggregates.
-        all_rows: every row of a match is given, not one row for all.
-    """
-
-    automaton: Automaton
-    names: tuple[str, ...]
-    conditions: tuple[Condition, ...]
-    slots: npt.NDArray[np.int64]
-    cells: int = 0
-    row_cells: tuple[int, ...] = ()
-    texts: bytes = b""
-    skip: int = NEXT_ROW
-    skip_bits: int = 0
-    within_ms: int = 0
-    picks: tuple[Pick, ...] = ()
-    totals: tuple[Total, ...] = ()
-    all_rows: bool = False
-
-
-def finish_input(keys: Sequence[SqlType], kept: Sequence[SqlType], plan: MatchPlan) -> Schema:
-    """What ``finish`` reads: with ``all_rows`` the kept columns, then keys, picks and totals."""
-    types = [*(kept if plan.all_rows else ()), *keys]
-    types += [STRING if p.column < 0 else kept[p.column].with_nullable(True) for p in plan.picks]
-    types += [t.call.type for t in plan.totals]
-    return Schema(tuple(Field(f"c{i}", t) for i, t in enumerate(types)))
-
-
 class Match(Operator):
-    """Finds the matches of a pattern in the rows of each key; insert-only, in the order of the rows that completed them.
+    """Finds the matches of a pattern in the rows of each key; insert-only, by the rows that completed them.
 
     Rows wait until the watermark has passed them and are then taken by time (equal times by ``order``, then by
     arrival). A row that the watermark has passed on arrival is late and rejected. The state is the rows that partial
@@ -172,19 +87,19 @@ class Match(Operator):
         self._first_kept = 2 + len(self.keys)
         automaton = plan.automaton
         kinds, needs, begin, code = [], [], [0], []
-        for v, c in enumerate(plan.conditions):
-            kinds.append(k.WAY if c.code is not None else k.ROW if c.row else k.ALWAYS)
-            needs.append(1 << v if c.row else 0)
-            if c.code is not None:
-                code.append(c.code)
-            begin.append(begin[-1] + (0 if c.code is None else len(c.code)))
+        for v, condition in enumerate(plan.conditions):
+            kinds.append(k.WAY if condition.code is not None else k.ROW if condition.row else k.ALWAYS)
+            needs.append(1 << v if condition.row else 0)
+            if condition.code is not None:
+                code.append(condition.code)
+            begin.append(begin[-1] + (0 if condition.code is None else len(condition.code)))
         self._kinds, self._needs, self._begin = (np.array(x, np.int64) for x in (kinds, needs, begin))
         self._raw_code = np.concatenate(code) if code else np.zeros((0, 4), np.int64)
-        pure = all(c.code is None for c in plan.conditions)
+        pure = not code
         self._numbers = np.array(
             [
                 plan.within_ms, plan.skip, plan.skip_bits, automaton.eager, pure, 0 if pure else plan.cells,
-                self._variables, automaton.width, 0,
+                automaton.width, 0,
             ],
             np.int64,
         )  # fmt: skip
@@ -193,16 +108,7 @@ class Match(Operator):
         self._below = finish_input(self._key_types, [f.type for f in kept], plan)
         self._rebuild = False
         self._values: dict[str, Any] = {}
-        self._totals = [
-            (bits, running, [t for t in plan.totals if (t.bits, t.running) == (bits, running)])
-            for bits, running in dict.fromkeys((t.bits, t.running) for t in plan.totals)
-        ]
-        kept_schema = Schema(self._stored.fields[self._first_kept :])
-        self._accumulators = []
-        for _, _, totals in self._totals:
-            made = Accumulator([_BIG], [t.call for t in totals], kept_schema, updating=False, released=True)
-            made.open(State("totals"))
-            self._accumulators.append(made)
+        self._results = Results(plan, Schema(self._stored.fields[self._first_kept :]))
         self._clear()
 
     def _clear(self) -> None:
@@ -242,9 +148,9 @@ class Match(Operator):
 
         self._code = self._raw_code.copy()
         for line in self._code:
-            if k.LOAD <= line[0] <= k.LOAD_LIMBS:
+            if c.LOAD <= line[0] <= c.LOAD_LIMBS:
                 line[2], line[3] = place(int(line[2]))
-            elif line[0] == k.CELL_TEXT:
+            elif line[0] == c.CELL_TEXT:
                 line[3], _ = place(int(line[3]))
         self._slots = np.ascontiguousarray(self.plan.slots.copy().reshape(-1, 6))
         for line in self._slots:
@@ -307,9 +213,7 @@ class Match(Operator):
         late = np.flatnonzero(bad)
         if len(late):
             texts = [f"late for MATCH_RECOGNIZE: the watermark was {_text(m)}" for m in marks[late].tolist()]
-            dropped.append(
-                reject_rows(delta, late, texts, reason="late", origin=self.origin, rowtime=self.rowtime)
-            )
+            dropped.append(reject_rows(delta, late, texts, reason="late", origin=self.origin, rowtime=self.rowtime))
         good = ~bad if valid is None else ~bad & (valid != 0)
         return (delta if good.all() else delta.take(np.flatnonzero(good))), marks
 
@@ -323,8 +227,8 @@ class Match(Operator):
                 return
         n = delta.length
         bits = np.zeros(n, np.int64)
-        for v, c in enumerate(self.plan.conditions):
-            if c.row:
+        for v, condition in enumerate(self.plan.conditions):
+            if condition.row:
                 column = prepared.columns[v]
                 true = column.words() & 1
                 valid = column.valid()
@@ -417,7 +321,7 @@ class Match(Operator):
         least = int(self._values.get("next", 1))
         if not replay:
             self._values["next"] = least + len(ids)
-        self._numbers[8] = replay
+        self._numbers[7] = replay
         before = index.tab[keys, index.cell0]
         killed = np.empty(len(rows), np.int64)
         arena = rows._arena
@@ -535,30 +439,12 @@ class Match(Operator):
     # ---- results
 
     def _result(self, matches: Words, tick: Tick, seen: Words, dropped: list[Rejected]) -> Delta | None:
-        n = len(matches)
-        nodes = np.ascontiguousarray(matches[:, 1])
-        sizes = np.empty(n, np.int64)
-        k.lengths(nodes, self._nodes, sizes)
-        first = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
-        rows, variables = np.empty(int(first[-1]), np.int64), np.empty(int(first[-1]), np.int64)
-        k.unfold(nodes, self._nodes, first, rows, variables, self._free[2], self._meta)
+        first, rows, variables = self._unfolded(matches)
         kept = self._rows.take(rows)
-        shown = first[1:] - 1
-        owner = np.arange(n)
-        columns: list[Column] = []
-        if self.plan.all_rows:
-            shown = np.flatnonzero(variables < 256)
-            owner = np.searchsorted(first, shown, "right") - 1
-            columns += [c.take(shown) for c in kept[self._first_kept :]]
-        columns += [c.take(shown) for c in kept[2 : self._first_kept]]
-        for pick in self.plan.picks:
-            columns.append(self._picked(pick, first, rows, variables, shown, owner, kept))
-        made: dict[int, Column] = {}
-        for (bits, running, totals), accumulator in zip(self._totals, self._accumulators, strict=True):
-            given = self._totalled(accumulator, bits, first, variables, shown, owner, kept, running=running)
-            made |= {id(t): c for t, c in zip(totals, given, strict=True)}
-        columns += [made[id(t)] for t in self.plan.totals]
+        cut = self._first_kept
+        columns, owner = self._results.columns(Found(first, variables, kept[2:cut], kept[cut:]))
         moments = (matches[:, 2] >> 1)[owner]
+        # What was the watermark just before the one that made it complete: the greatest one seen below.
         marks = seen[np.maximum(np.searchsorted(seen, moments, "left") - 1, 0)]
         if self.rowtime is None:
             marks = np.full(len(owner), seen[-1], np.int64)
@@ -568,61 +454,15 @@ class Match(Operator):
             dropped += reject_errors(below, errors, self.origin)
         return out if out.length else None
 
-    def _picked(
-        self, pick: Pick, first: Words, rows: Words, variables: Words, shown: Words, owner: Words, kept: list[Column]
-    ) -> Column:
-        places = np.empty(len(shown), np.int64)
-        if pick.running:
-            k.pick_running(first, variables, shown, owner, pick.bits, pick.offset, pick.forward, places)
-        else:
-            each = np.empty(len(first) - 1, np.int64)
-            k.pick(first, variables, pick.bits, pick.offset, pick.forward, each)
-            places = each[owner]
-        if pick.shift:
-            moved = places + pick.shift
-            outside = (moved < first[owner]) | (moved >= first[owner + 1])
-            places = np.where((places < 0) | outside, -1, moved)
-        missing = places < 0
-        places = np.where(missing, 0, places)
-        if pick.column < 0:
-            names = pl.Series("", list(self.plan.names), dtype=pl.String)
-            column = Column.of_series(STRING, names.gather(pl.Series(variables[places] & 255)))
-        else:
-            column = kept[self._first_kept + pick.column].take(places)
-        return _masked(column, missing) if missing.any() else column
-
-    def _totalled(
-        self,
-        accumulator: Accumulator,
-        bits: int,
-        first: Words,
-        variables: Words,
-        shown: Words,
-        owner: Words,
-        kept: list[Column],
-        *,
-        running: bool,
-    ) -> list[Column]:
-        places, groups = np.arange(len(variables)), np.repeat(np.arange(len(first) - 1), np.diff(first))
-        wanted = len(first) - 1
-        if running:
-            sizes = shown - first[owner] + 1
-            groups = np.repeat(np.arange(len(shown)), sizes)
-            ends = np.cumsum(sizes)
-            places = np.arange(int(ends[-1])) - np.repeat(ends - sizes, sizes) + np.repeat(first[owner], sizes)
-            wanted = len(shown)
-        counted = (bits >> (variables[places] & 255)) & 1 == 1
-        if not counted.all():
-            places, groups = places[counted], groups[counted]
-        schema = Schema(self._stored.fields[self._first_kept :])
-        below = Delta(schema, [c.take(places) for c in kept[self._first_kept :]], None, length=len(places))
-        if len(places):
-            accumulator.update(below, [Column.of_words(_BIG, groups)], keep_old=False)
-        ids = accumulator.groups.lookup([Column.of_words(_BIG, np.arange(wanted))])
-        made = accumulator.results(accumulator.cells(ids), ids)
-        accumulator.tidy()
-        accumulator.release(ids)
-        return made if running else [c.take(owner) for c in made]
+    def _unfolded(self, matches: Words) -> tuple[Words, Words, Words]:
+        """Where the rows of each match begin, the rows and their variables; the matches' nodes are let go."""
+        nodes = np.ascontiguousarray(matches[:, 1])
+        sizes = np.empty(len(nodes), np.int64)
+        r.lengths(nodes, self._nodes, sizes)
+        first = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
+        rows, variables = np.empty(int(first[-1]), np.int64), np.empty(int(first[-1]), np.int64)
+        r.unfold(nodes, self._nodes, first, rows, variables, self._free[2], self._meta)
+        return first, rows, variables
 
     # ---- state
 
@@ -648,16 +488,8 @@ class Match(Operator):
                 found += self._expire(np.unique(keys), passed) if len(keys) else []
             for matches in found:
                 # They were given before the checkpoint.
-                self._forget(matches)
+                self._unfolded(matches)
         self._tidy()
-
-    def _forget(self, matches: Words) -> None:
-        nodes = np.ascontiguousarray(matches[:, 1])
-        sizes = np.empty(len(nodes), np.int64)
-        k.lengths(nodes, self._nodes, sizes)
-        first = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
-        room = np.empty((2, int(first[-1])), np.int64)
-        k.unfold(nodes, self._nodes, first, room[0], room[1], self._free[2], self._meta)
 
     def _tidy(self) -> None:
         index, rows = self._index, self._rows
@@ -706,11 +538,6 @@ class Match(Operator):
             "state": "rows of partial matches" + (f" of at most {within} ms" if within else ""),
             "bounded": bool(within),
         }
-
-
-def _masked(column: Column, missing: npt.NDArray[np.bool_]) -> Column:
-    s = column.series()
-    return Column.of_series(column.type.with_nullable(True), s.zip_with(pl.Series(~missing), s.clear(1)))
 
 
 def _text(ms: int) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from deras.core.errors import BindError, PlanError, Span, did_you_mean
 from deras.core.schema import Field, Schema
@@ -12,7 +12,6 @@ from deras.core.types import BIGINT, STRING, Kind, timestamp_ltz
 from deras.engine.patterns import MAX_VARIABLES, Alt, Pattern, Repeat, Seq, Var, beyond_flink, nullable
 from deras.sql.bind.expressions import ExprBinder, not_yet
 from deras.sql.bind.intervals import interval_value
-from deras.sql.bind.scope import Scope
 from deras.sql.expr import nodes as e
 from deras.sql.expr.patterns import RowValue, Total
 from deras.sql.functions import aggregates
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from deras.sql.bind.query import QueryBinder
+    from deras.sql.bind.scope import Scope
     from deras.sql.plan.rel import Rel
 
 _PERMUTED = 6
@@ -73,6 +73,8 @@ class _Match:
         all_rows = r.rows_per_match == "ALL"
         if all_rows:
             self.ours("ALL ROWS PER MATCH", r.span)
+        elif not r.measures:
+            self.ours("leaving MEASURES out", r.span)
         measures: list[e.Expr] = []
         fields: list[Field] = []
         for m in r.measures:
@@ -304,9 +306,8 @@ class MatchBinder(ExprBinder):
         bits = self._all
         if len(parts) > 1 and parts[0].name in self.match.bits:
             bits, parts = self.match.bits[parts[0].name], parts[1:]
-        elif len(parts) > 1 and not any(c.qualifier == parts[0].name for c in self.scope.columns):
-            if all(c.field.name != parts[0].name for c in self.scope.columns):
-                self.match.known(parts[0])
+        elif len(parts) > 1 and all(parts[0].name not in (c.qualifier, c.field.name) for c in self.scope.columns):
+            self.match.known(parts[0])
         column, rest = self.scope.resolve(parts)
         ref: e.Expr = e.InputRef(column.field.type, column.index, at=self._at(x))
         if self._of is not None:
@@ -318,7 +319,7 @@ class MatchBinder(ExprBinder):
             bound = self._fields(bound, part, x.span)
         return bound
 
-    def time_of(self, x: ast.Expr) -> str | None:
+    def time_of(self, x: ast.Expr) -> Literal["rowtime", "proctime"] | None:
         """The time attribute that a measure is."""
         if isinstance(x, ast.Call) and x.function == "MATCH_ROWTIME":
             return "rowtime"

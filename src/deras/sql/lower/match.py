@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from deras.core.schema import Field, Schema
 from deras.core.types import BOOLEAN
+from deras.engine import match_plan as plans
+from deras.engine.match_plan import Condition, MatchPlan, Pick, finish_input
 from deras.engine.patterns import compile_pattern
 from deras.sql.expr import nodes as e
 from deras.sql.expr.patterns import RowValue, Total
@@ -25,8 +27,6 @@ _SKIPS = {"PAST LAST ROW": 0, "NEXT ROW": 1, "FIRST": 2, "LAST": 3}
 
 @lowers(MatchRecognize)
 def _match(lowering: Lowering, rel: MatchRecognize) -> Callable[[], Operator]:
-    from deras.engine.operators import match as engine
-
     below, zone = rel.input.schema, lowering.zone
     kept = Kept()
     conditions = Conditions(kept, rel)
@@ -40,7 +40,7 @@ def _match(lowering: Lowering, rel: MatchRecognize) -> Callable[[], Operator]:
         """What stands for a value of the match; negative until all are known."""
         if isinstance(x, RowValue):
             column = -1 if x.arg is None else kept.column(x.arg)
-            pick = engine.Pick(column, x.bits, x.offset, x.forward, x.shift, x.running)
+            pick = Pick(column, x.bits, x.offset, x.forward, x.shift, x.running)
             if pick not in picks:
                 picks.append(pick)
             return e.InputRef(x.type, picks.index(pick), at=x.at)
@@ -49,7 +49,7 @@ def _match(lowering: Lowering, rel: MatchRecognize) -> Callable[[], Operator]:
 
             arg = None if x.arg is None else kept.column(x.arg)
             call = AggregateCall(x.function, arg, x.type, x.distinct, None, None if x.arg is None else x.arg.type)
-            total = engine.Total(call, x.bits, x.running)
+            total = plans.Total(call, x.bits, x.running)
             if total not in totals:
                 totals.append(total)
             return e.InputRef(x.type, -1 - totals.index(total), at=x.at)
@@ -57,10 +57,10 @@ def _match(lowering: Lowering, rel: MatchRecognize) -> Callable[[], Operator]:
 
     measures = [e.transform(m, place) for m in rel.measures]
     codes = conditions.codes
-    plan = engine.MatchPlan(
+    plan = MatchPlan(
         automaton,
         rel.names,
-        tuple(engine.Condition(row is not None, code) for row, code in zip(conditions.rows, codes, strict=True)),
+        tuple(Condition(row is not None, code) for row, code in zip(conditions.rows, codes, strict=True)),
         conditions.slots,
         conditions.cells,
         conditions.row_cells,
@@ -75,7 +75,7 @@ def _match(lowering: Lowering, rel: MatchRecognize) -> Callable[[], Operator]:
     true = e.Literal(BOOLEAN.with_nullable(False), value=True)
     tests = [true if row is None else row for row in conditions.rows]
     stored = Schema(tuple(Field(f"c{i}", x.type) for i, x in enumerate((*tests, *kept.exprs))))
-    given = engine.finish_input([below[i].type for i in rel.keys], [x.type for x in kept.exprs], plan)
+    given = finish_input([below[i].type for i in rel.keys], [x.type for x in kept.exprs], plan)
     first_key = len(kept.exprs) if rel.all_rows else 0
     first_pick = first_key + len(rel.keys)
 
@@ -94,6 +94,7 @@ def _match(lowering: Lowering, rel: MatchRecognize) -> Callable[[], Operator]:
     exprs = (*tests, *kept.exprs)
 
     def make() -> Operator:
+        from deras.engine.operators import match as engine
         from deras.sql.expr.program import RowProgram
 
         prepare = RowProgram(below, stored, exprs, None, zone)

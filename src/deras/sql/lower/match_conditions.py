@@ -9,7 +9,7 @@ import numpy as np
 
 from deras.core.errors import PlanError
 from deras.core.types import Kind, Layout, SqlType
-from deras.engine.kernels import match as k
+from deras.engine.kernels import match_conditions as k
 from deras.sql.expr import nodes as e
 from deras.sql.expr.patterns import RowValue, Total, speaks_of_rows
 
