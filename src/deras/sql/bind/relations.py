@@ -14,7 +14,7 @@ from deras.sql.bind.lateral import alone, reads_left
 from deras.sql.bind.match import bind_match
 from deras.sql.bind.scope import Scope, ScopeColumn
 from deras.sql.bind.sources import changelog
-from deras.sql.bind.time_joins import keep_time
+from deras.sql.bind.time_joins import as_of, bind_as_of, keep_time
 from deras.sql.bind.windows import bind_window
 from deras.sql.catalog import CatalogTable, CatalogView, MaterializedView
 from deras.sql.expr import decimals
@@ -38,7 +38,8 @@ def bind_relation(q: QueryBinder, r: ast.Relation) -> tuple[p.Rel, Scope]:
             rel = q.query(r.query)
             return _aliased(rel, r.alias, "")
         case ast.Join():
-            return keep_time(*bind_join(q, r))
+            versions = as_of(r)
+            return bind_as_of(q, r, versions) if versions is not None else keep_time(*bind_join(q, r))
         case ast.ParenRelation():
             rel, scope = bind_relation(q, r.inner)
             return _aliased(rel, r.alias, "") if r.alias is not None else (rel, scope)
@@ -73,7 +74,11 @@ def _aliased(rel: p.Rel, alias: ast.Alias | None, name: str, path: tuple[str, ..
 
 def _table(q: QueryBinder, r: ast.TableRef) -> tuple[p.Rel, Scope]:
     if r.as_of is not None:
-        raise not_yet("FOR SYSTEM_TIME AS OF", r.span)
+        raise BindError(
+            "FOR SYSTEM_TIME AS OF needs a join",
+            span=r.span,
+            hint="Write … JOIN table FOR SYSTEM_TIME AS OF left.time ON …; tables keep no history to be read alone.",
+        )
     options: dict[str, str] = {}
     for hint in r.hints:
         if hint.name.upper() == "OPTIONS":

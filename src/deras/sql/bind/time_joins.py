@@ -5,12 +5,21 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from deras.core.errors import BindError, PlanError
 from deras.core.schema import Schema
+from deras.sql.bind.expressions import ExprBinder
+from deras.sql.bind.joins import joined
 from deras.sql.bind.scope import Scope
 from deras.sql.expr import nodes as e
 from deras.sql.plan import nodes as p
+from deras.sql.plan.time_joins import TemporalJoin, joined_schema
+from deras.sql.rules.join_keys import join_keys
+from deras.sql.syntax import ast
 
 if TYPE_CHECKING:
+    from deras.core.errors import Span
+    from deras.sql.bind.query import QueryBinder
+    from deras.sql.plan.joins import JoinKind
     from deras.sql.plan.time_joins import IntervalJoin
 
 
@@ -31,7 +40,6 @@ def keep_time(rel: p.Rel, scope: Scope) -> tuple[p.Rel, Scope]:
 def _interval(rel: p.Rel) -> p.Rel | None:
     from deras.sql.rules.interval_joins import interval_join
     from deras.sql.rules.join_filters import join_filters
-    from deras.sql.rules.join_keys import join_keys
 
     join = rel
     if isinstance(rel, p.Calc):
@@ -51,3 +59,135 @@ def _interval(rel: p.Rel) -> p.Rel | None:
         if isinstance(x, e.InputRef)
     )
     return replace(keyed, schema=Schema(fields), input=found)
+
+
+# ---------------------------------------------------------------- versions of a moment
+
+
+def as_of(r: ast.Join) -> ast.TableRef | None:
+    """The right side of a join, if it is asked for as of a moment."""
+    right = r.right
+    return right if isinstance(right, ast.TableRef) and right.as_of is not None else None
+
+
+def bind_as_of(q: QueryBinder, r: ast.Join, right_ref: ast.TableRef) -> tuple[p.Rel, Scope]:
+    """``JOIN t FOR SYSTEM_TIME AS OF time ON …``.
+
+    Raises:
+        BindError: the time is no time attribute of the left, or what stands on the right has no versions.
+    """
+    from deras.sql.bind.relations import bind_relation
+
+    assert right_ref.as_of is not None  # noqa: S101
+    if r.kind not in ("INNER", "LEFT", "COMMA", "CROSS"):
+        raise BindError(
+            f"{r.kind} JOIN cannot look at versions",
+            span=r.span,
+            detail="FOR SYSTEM_TIME AS OF asks for the version that fits a row of the left.",
+            hint="Use JOIN or LEFT JOIN.",
+        )
+    left, left_scope = bind_relation(q, r.left)
+    time = ExprBinder(q.context, left_scope, clause="FOR SYSTEM_TIME AS OF").bind(right_ref.as_of)
+    attribute = left.schema[time.index].time if isinstance(time, e.InputRef) else None
+    if not isinstance(time, e.InputRef) or attribute is None:
+        raise BindError(
+            "FOR SYSTEM_TIME AS OF takes a time attribute of the left table",
+            span=right_ref.as_of.span,
+            hint="Name a column with a WATERMARK, or one AS PROCTIME().",
+        )
+    right, right_scope = bind_relation(q, replace(right_ref, as_of=None))
+    kind: JoinKind = "LEFT" if r.kind == "LEFT" else "INNER"
+    plain = replace(r, kind=r.kind if r.kind != "COMMA" else "CROSS")
+    rel, scope = joined(q, plain, kind, left, left_scope, right, right_scope)
+    found = _versions(rel, time.index, right_ref.span)
+    columns = [replace(c, field=replace(found.schema[c.index], name=c.field.name)) for c in scope.columns]
+    return found, Scope(columns, scope.outer)
+
+
+def _versions(rel: p.Rel, time: int, span: Span) -> p.Rel:
+    """The plan with its join as one with versions; projections above it stay."""
+    if isinstance(rel, p.Calc):
+        made = _versions(rel.input, time, span)
+        return _over(rel, made)
+    assert isinstance(rel, p.Join)  # noqa: S101
+    keyed = join_keys(rel)
+    join = keyed.input if isinstance(keyed, p.Calc) else keyed
+    assert isinstance(join, p.Join)  # noqa: S101
+    found = _temporal(join, rel.right, time, span)
+    return _over(keyed, found) if isinstance(keyed, p.Calc) else found
+
+
+def _over(rel: p.Calc, made: p.Rel) -> p.Rel:
+    """The projection over another input, with the input's time attributes."""
+    if rel.exprs is None:
+        return replace(rel, schema=made.schema, input=made)
+    fields = tuple(
+        replace(f, time=made.schema[x.index].time) if isinstance(x, e.InputRef) else f
+        for f, x in zip(rel.schema, rel.exprs, strict=True)
+    )
+    return replace(rel, schema=Schema(fields), input=made)
+
+
+def _temporal(join: p.Join, table: p.Rel, time: int, span: Span) -> TemporalJoin:
+    """The join with versions of a table; ``join`` may have columns added to the right for computed keys."""
+    key = table.upsert_key() or table.schema.key
+    names = table.schema.names
+    if not key:
+        raise PlanError(
+            "a table with versions needs a PRIMARY KEY",
+            span=span,
+            hint="Declare PRIMARY KEY (…) NOT ENFORCED, or join a view of the latest rows: ROW_NUMBER() OVER "
+            "(PARTITION BY key ORDER BY time DESC) … WHERE rn = 1.",
+        )
+    times = [i for i, f in enumerate(table.schema) if f.time == "rowtime"]
+    if not times:
+        raise PlanError(
+            "a table with versions needs a rowtime",
+            span=span,
+            hint="Declare WATERMARK FOR the column that says from when a row holds.",
+        )
+    pairs = list(zip(join.left_keys, join.right_keys, strict=True))
+    own: dict[int, int] = {}
+    for n, (_, b) in enumerate(pairs):
+        own.setdefault(_origin(join.right, b, len(table.schema)), n)
+    missing = [names[i] for i in key if i not in own]
+    if missing:
+        raise PlanError(
+            f"the join must compare the whole primary key of the table with versions: {', '.join(missing)} is missing",
+            span=span,
+            detail=f"Its key is ({', '.join(names[i] for i in key)}).",
+            hint="Add an equality for it to ON.",
+        )
+    used = [own[i] for i in key]
+    n = len(join.left.schema)
+    rest = [_equal(join, a, n + b) for i, (a, b) in enumerate(pairs) if i not in used]
+    return TemporalJoin(
+        joined_schema(join.left.schema, join.right.schema, join.kind, keep_right=False),
+        join.left,
+        join.right,
+        join.kind,
+        tuple(pairs[i][0] for i in used),
+        tuple(pairs[i][1] for i in used),
+        time,
+        times[0],
+        e.conjunction([*rest, *e.conjuncts(join.residual)]),
+    )
+
+
+def _origin(rel: p.Rel, column: int, width: int) -> int:
+    """The table's column that a key is, perhaps in a wider type; -1 for anything else."""
+    if column < width:
+        return column
+    x = rel.exprs[column] if isinstance(rel, p.Calc) and rel.exprs is not None else None
+    if isinstance(x, e.Cast) and isinstance(x.arg, e.InputRef) and not x.safe:
+        a, b = x.arg.type, x.type
+        if (a.is_integer and b.is_integer and b.bits >= a.bits) or (a.is_text and b.is_text):
+            return x.arg.index
+    return -1
+
+
+def _equal(join: p.Join, a: int, b: int) -> e.Expr:
+    from deras.sql.functions.operators import comparison
+
+    n = len(join.left.schema)
+    return comparison("=", e.InputRef(join.left.schema[a].type, a), e.InputRef(join.right.schema[b - n].type, b))

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 from deras.core.schema import Schema
 from deras.sql.expr import nodes as e
 from deras.sql.plan.calc import narrow
-from deras.sql.plan.rel import Place, Rel, move
+from deras.sql.plan.rel import Place, Rel, Unary, move
 from deras.sql.plan.show import duration, expression
 
 if TYPE_CHECKING:
+    from deras.sql.catalog import CatalogTable
     from deras.sql.expr.nodes import Expr
 
 
@@ -117,3 +118,128 @@ def _signed(ms: int) -> str:
 
 def _some(place: int | None) -> set[int]:
     return set() if place is None else {place}
+
+
+@dataclass(frozen=True, slots=True)
+class TemporalJoin(Bounded):
+    """Each row of the left with the version of its key at the row's time.
+
+    ``right_keys`` are the key of which the right has versions. ``strict``: the version is from before the row's time.
+    """
+
+    strict: bool = False
+
+    def append_only(self) -> bool:
+        """As the left: what was given is not changed by later versions."""
+        return self.left.append_only()
+
+    def upsert_key(self) -> tuple[int, ...]:
+        """The left's."""
+        return self.left.upsert_key()
+
+    def describe(self) -> str:
+        """Kind, keys, times."""
+        assert self.left_time is not None and self.right_time is not None  # noqa: S101, PT018
+        times = self.left.schema.names[self.left_time], self.right.schema.names[self.right_time]
+        relation = "<" if self.strict else "<="
+        return f"TemporalJoin({self._conditions()}, time: {times[1]} {relation} {times[0]})"
+
+    def kept(self) -> str:
+        """Waiting rows and versions."""
+        return "rows of the left until the watermark passes them; of the right one version a key and those to come"
+
+
+@dataclass(frozen=True, slots=True)
+class PresentJoin(Bounded):
+    """Each row of the left with the rows of its key as they are when it comes."""
+
+    def append_only(self) -> bool:
+        """As the left: what was given is not changed by later rows."""
+        return self.left.append_only()
+
+    def reads_time(self) -> bool:
+        """The result depends on what came first."""
+        return True
+
+    def describe(self) -> str:
+        """Kind and keys."""
+        return f"PresentJoin({self._conditions()})"
+
+    def kept(self) -> str:
+        """The right."""
+        return "all rows of the right, as long as they are there"
+
+
+@dataclass(frozen=True, slots=True)
+class LookupJoin(Unary):
+    """Each row with the rows that a table outside has for its keys when it comes.
+
+    Args:
+        table: the table that is looked up.
+        options: its options, hints merged in.
+        found: the columns that a lookup gives.
+        kind: INNER or LEFT.
+        keys: positions in the input.
+        table_keys: positions in ``found``.
+        residual: the rest of the condition, over the input's columns, then ``found``.
+        settings: of the LOOKUP hint and the lookup options.
+    """
+
+    table: CatalogTable
+    options: tuple[tuple[str, str], ...]
+    found: Schema
+    kind: str
+    keys: tuple[int, ...]
+    table_keys: tuple[int, ...]
+    residual: Expr | None
+    settings: tuple[tuple[str, str], ...] = ()
+
+    def upsert_key(self) -> tuple[int, ...]:
+        """Nothing is known of how many rows a lookup gives."""
+        return ()
+
+    def reads_time(self) -> bool:
+        """The table outside may change."""
+        return True
+
+    def through(self) -> Place:
+        """The input's columns."""
+        return {i: i for i in range(len(self.input.schema))}
+
+    def prune(self, needed: set[int]) -> tuple[Rel, Place]:
+        """The input without what nobody reads; the table is looked up whole."""
+        n = len(self.input.schema)
+        used = needed if self.residual is None else needed | e.refs(self.residual)
+        made, place = narrow(self.input, {i for i in used if i < n} | set(self.keys))
+        width = len(made.schema)
+        there = {i: k for i, k in place.items() if i < n} | {n + i: width + i for i in range(len(self.found))}
+        fields = [*made.schema.fields, *self.schema.fields[n:]]
+        return (
+            replace(
+                self,
+                schema=Schema(tuple(fields)),
+                input=made,
+                keys=tuple(place[k] for k in self.keys),
+                residual=None if self.residual is None else move(self.residual, there),
+            ),
+            there,
+        )
+
+    def describe(self) -> str:
+        """Table, keys, settings."""
+        names = self.input.schema.names
+        on = [f"{names[a]} = {self.found.names[b]}" for a, b in zip(self.keys, self.table_keys, strict=True)]
+        rest = "" if self.residual is None else f", where: {expression(self.residual, [*names, *self.found.names])}"
+        more = "".join(f", {k}: {v}" for k, v in self.settings)
+        return f"LookupJoin(table: {self.table.name}, kind: {self.kind}, on: [{', '.join(on)}]{rest}{more})"
+
+    def kept(self) -> str:
+        """Its cache, which is no state."""
+        return "no state; a cache of the table's rows"
+
+    def normal(self) -> str:
+        """The table by name and options."""
+        options = ";".join(f"{k}={v}" for k, v in sorted(self.options))
+        parts = [self.table.name, options, self.kind, str(self.keys), str(self.table_keys)]
+        parts += [] if self.residual is None else [expression(self.residual)]
+        return f"lookup[{'|'.join(parts)}]({self.input.normal()})"
