@@ -33,7 +33,6 @@ RANKS = {"ROW_NUMBER": 0, "RANK": 1, "DENSE_RANK": 2}
 _PICKS = {"MIN": 0, "MAX": 1, "FIRST_VALUE": 2, "LAST_VALUE": 3}
 _VALUES = {Layout.WORDS: v.WORD, Layout.FLOATS: v.FLOAT, Layout.LIMBS: v.LIMBS, Layout.VIEWS: v.TEXT}
 _NONE = np.zeros(0, np.int64)
-_NO_BITS = np.zeros(0, np.uint8)
 _TIME = BIGINT.with_nullable(False)
 
 
@@ -263,14 +262,13 @@ class Frames:
         """The ids of the rows' keys."""
         return self.index.lookup([delta.columns[i] for i in self.keys], length=delta.length)
 
-    def process(self, delta: Delta, ids: Words, times: Words, forget: Any = None) -> list[Column]:
+    def process(self, delta: Delta, ids: Words, times: Words) -> list[Column]:
         """Take rows in the order in which they are processed; gives the results of the calls for each.
 
         Args:
             delta: the rows.
             ids: of their keys.
             times: ms, rising for each key.
-            forget: uint8[n]: where the key's past does not count any more; or None.
         """
         n = delta.length
         index = self.index
@@ -300,7 +298,7 @@ class Frames:
         dropped = np.empty(0 if self.bounded or not self._keep else n + 1, np.int64)
         lags = np.array([c.offset for c in self._lags], np.int64)
         m = k.frames(
-            ids, times, _NO_BITS if forget is None else forget, place, lead, self.mode, self._retain, self._keep,
+            ids, times, place, lead, self.mode, self._retain, self._keep,
             self.ties, lags, index.tab, first, rows, self._c, self._time_word, events, ranks, lagged, dropped,
         )  # fmt: skip
         for i, values in enumerate(self._values):
@@ -421,6 +419,7 @@ class Frames:
 
     def _gather(self, column: int, rows: Words) -> Column:
         held, t = self._rows, self.schema[column].type
+        rows = np.ascontiguousarray(rows)
         if t.layout is Layout.NESTED:
             return held.take(rows)[column]
         place = self._place[column]

@@ -33,7 +33,6 @@ KEY, NEXT, PREVIOUS, GATES, OWN = range(5)
 """Cells of a row."""
 
 _RO1 = "Array(int64, 1, 'C', readonly=True)"
-_ROB = "Array(uint8, 1, 'C', readonly=True)"
 _NONE = np.int64(-1)
 _OUT = np.int64(-2)
 
@@ -94,18 +93,15 @@ def _shift(rows, c, tab, x, g):
 
 
 @kernel(
-    f"int64({_RO1}, {_RO1}, {_ROB}, {_RO1}, {_RO1}, int64, int64, boolean, boolean, {_RO1}, int64[:, ::1], int64, "
+    f"int64({_RO1}, {_RO1}, {_RO1}, {_RO1}, int64, int64, boolean, boolean, {_RO1}, int64[:, ::1], int64, "
     "int64[:, ::1], int64, int64, int64[::1], int64[:, ::1], int64[:, ::1], int64[::1])"
 )
-def frames(
-    ids, times, forget, place, lead, mode, size, keep, ties, lags, tab, x, rows, c, word, events, ranks, lagged, dead
-):
+def frames(ids, times, place, lead, mode, size, keep, ties, lags, tab, x, rows, c, word, events, ranks, lagged, dead):
     """Move the frames over the rows of a step.
 
     Args:
         ids: the key of each row.
-        times: of each row, ms; not falling for a key unless it is told to forget.
-        forget: 1 where the key's past does not count any more; empty if nowhere.
+        times: of each row, ms; not falling for a key.
         place: where each row lies in ``rows``.
         lead: the last peer of each row; empty if a row has no peers.
         mode: ROWS, RANGE or ALL.
@@ -136,10 +132,6 @@ def frames(
         g = ids[r]
         t = times[r]
         h = place[r]
-        if len(forget) > 0 and forget[r]:
-            while tab[g, x + 1] >= 0:
-                events[m] = _shift(rows, c, tab, x, g) << 2 | 1
-                m += 1
         if ranked:
             total = tab[g, x + 4]
             if not ties or total == 0 or tab[g, x] != t:
@@ -433,11 +425,8 @@ def count(ids, tab, cell, w):
         tab[ids[k], cell] += w
 
 
-@kernel(
-    f"void({_RO1}, {_RO1}, {_RO1}, {_RO1}, {_RO1}, {_RO1}, {_RO1}, {_RO1}, int64[:, ::1], int64, int64, "
-    "uint8[::1], uint8[::1])"
-)
-def judge(who, when, mark, order, keys, times, dues, sorted_, tab, x, after, late, forget):
+@kernel(f"void({_RO1}, {_RO1}, {_RO1}, {_RO1}, {_RO1}, {_RO1}, {_RO1}, {_RO1}, int64[:, ::1], int64, uint8[::1])")
+def judge(who, when, mark, order, keys, times, dues, by_key, tab, x, late):
     """Which rows behind the watermark are late: not later than the last row of their key that has been processed.
 
     Args:
@@ -445,41 +434,30 @@ def judge(who, when, mark, order, keys, times, dues, sorted_, tab, x, after, lat
         when: its time, ms.
         mark: the watermark that it saw.
         order: the rows to be judged, by key, then arrival.
-        keys: key of each row that is processed in this step (those to be judged among them).
+        keys: key of each row that is processed in this step (those to be judged among them: late ones change nothing).
         times: its time.
         dues: the watermark from which it is processed.
-        sorted_: those rows, by key, then due.
-        tab: the keys; ``x``: as in :func:`frames`.
-        x: see ``tab``.
-        after: ms of silence after which a key's past is forgotten; 0: never.
-        late: filled with 1 for late rows.
-        forget: filled with 1 for rows that come after their key was forgotten.
+        by_key: those rows, by key, then due.
+        tab: the keys.
+        x: as in :func:`frames`.
+        late: set to 1 for late rows.
     """
     p = 0
-    n = len(sorted_)
+    n = len(by_key)
     last = np.int64(0)
-    known = False
     before = _NONE
     for k in range(len(order)):
         b = order[k]
         g = who[b]
-        if g != before or k == 0:
+        if g != before:
             before = g
-            known = tab[g, x] != np.int64(-(1 << 63))
             last = tab[g, x]
-            while p < n and keys[sorted_[p]] < g:
+            while p < n and keys[by_key[p]] < g:
                 p += 1
-        while p < n and keys[sorted_[p]] == g and dues[sorted_[p]] <= mark[b]:
-            t = times[sorted_[p]]
-            if not known or t > last:
-                last = t
-                known = True
+        while p < n and keys[by_key[p]] == g and dues[by_key[p]] <= mark[b]:
+            last = max(last, times[by_key[p]])
             p += 1
-        if not known:
-            continue
-        if after > 0 and last + after <= mark[b]:
-            forget[b] = 1
-        elif when[b] <= last:
+        if when[b] <= last:
             late[b] = 1
 
 

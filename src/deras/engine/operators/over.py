@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 Words = npt.NDArray[np.int64]
 
 _SWEEP = 1024
-_CELLS = 3  # watermark from which a row is processed, whether its key was forgotten; then (not saved) its key
+_CELLS = 2  # the watermark from which a row is processed; then (not saved) its key
 
 
 class Over(Operator):
@@ -36,7 +36,8 @@ class Over(Operator):
 
     By event time rows wait for the watermark and come out in the order of time, those of one moment by arrival. With an
     unbounded frame a row behind the watermark is late. With a bounded one it is late only if its key has seen a row
-    processed that is not earlier; a key that has been silent for one and a half ranges of time is forgotten.
+    processed that is not earlier, or (with a range) if it is more than one and a half ranges behind the watermark: so
+    a key can be forgotten when it has been silent for two and a half.
     By processing time rows come out at once (a range of time: a millisecond later, with all rows of theirs).
 
     Args:
@@ -77,7 +78,8 @@ class Over(Operator):
         self._bounded = size is not None
         self._waits = event or mode == k.RANGE
         # Flink forgets a key between one and one and a half ranges after its last row.
-        self._after = 0 if mode != k.RANGE or size is None else size + size // 2 + 1
+        self._behind = 0 if mode != k.RANGE or size is None else size + size // 2 + 1
+        self._after = 0 if not self._behind or size is None else self._behind + size + 1
         self._hand = 0
 
     def open(self, state: State) -> None:
@@ -85,7 +87,7 @@ class Over(Operator):
         self._frames.open(state)
         self._values = state.values("over")
         if self._waits:
-            self._pending = state.segments("pending", self.input, _CELLS, _CELLS - 1, [0, 0, -1])
+            self._pending = state.segments("pending", self.input, _CELLS, _CELLS - 1, [0, -1])
             self._queue = DueQueue(self._pending)
         state.on_restore(self._restored)
 
@@ -110,7 +112,7 @@ class Over(Operator):
 
     def _wait(self, rows: Words, keys: Words, dues: Words) -> None:
         pending = self._pending
-        pending.tab[rows, pending.cell0 + 2] = keys
+        pending.tab[rows, pending.cell0 + 1] = keys
         k.count(keys, self._frames.index.tab, self._cell(k.WAITING), 1)
         self._queue.push(rows, dues)
 
@@ -132,7 +134,7 @@ class Over(Operator):
             delta, marks = self._without_nulls(delta, low, dropped)
             seen = np.unique(np.concatenate([seen, marks]))
             if delta.length:
-                self._take(delta, marks, high, dropped)
+                self._take(delta, marks, dropped)
         out = self._fire(high, seen)
         if self._after and high < MAX_WATERMARK:
             self._sweep(high, 0 if out is None else out.length)
@@ -154,64 +156,58 @@ class Over(Operator):
         column = delta.columns[self.rowtime]
         return np.ascontiguousarray(column.words() // column.type.words_per_ms)
 
-    def _take(self, delta: Delta, marks: Words, high: int, dropped: list[Rejected]) -> None:
+    def _take(self, delta: Delta, marks: Words, dropped: list[Rejected]) -> None:
         """Let the rows wait that are not late."""
         times = self._times(delta)
         behind = times <= marks
         if not behind.any():
-            self._append(delta, times, None)
+            self._append(delta, times)
             return
-        rows = np.flatnonzero(behind)
-        if not self._bounded:
-            self._reject(delta, rows, marks, "the watermark had passed it", dropped)
-            good = np.flatnonzero(~behind)
-            self._append(delta.take(good), times[good], None)
-            return
-        late, forget = self._judge(delta, times, marks, behind, high)
+        late = self._judge(delta, times, marks, behind) if self._bounded else behind
         if late.any():
-            why = "its partition has gone past it"
+            why = "its partition has gone past it" if self._bounded else "the watermark had passed it"
             self._reject(delta, np.flatnonzero(late), marks, why, dropped)
-        good = np.flatnonzero(late == 0)
-        dues = np.where(behind, np.maximum(times, marks + 1), times)
-        self._append(delta.take(good), dues[good], forget[good])
+        good = np.flatnonzero(~late)
+        self._append(delta.take(good), np.where(behind, np.maximum(times, marks + 1), times)[good])
 
-    def _append(self, delta: Delta, dues: Words, forget: Any) -> None:
+    def _append(self, delta: Delta, dues: Words) -> None:
         if not delta.length:
             return
         pending = self._pending
         keys = self._frames.lookup(delta)
         rows = pending.append(delta.columns, delta.length)
         pending.tab[rows, pending.cell0] = dues
-        if forget is not None:
-            pending.tab[rows, pending.cell0 + 1] = forget
         self._wait(rows, keys, np.ascontiguousarray(dues))
 
-    def _judge(self, delta: Delta, times: Words, marks: Words, behind: Any, high: int) -> tuple[Any, Any]:
-        """Which rows behind the watermark are late, and which come after their key was forgotten."""
+    def _judge(self, delta: Delta, times: Words, marks: Words, behind: Any) -> Any:
+        """Which rows behind the watermark are late."""
         frames, pending = self._frames, self._pending
-        rows = np.flatnonzero(behind)
+        late = np.zeros(delta.length, np.bool_)
+        if self._behind:
+            late = times + self._behind <= marks
+        rows = np.flatnonzero(behind & ~late)
+        if not len(rows):
+            return late
         all_keys = frames.lookup(delta)
         who = all_keys[rows]
         # What is processed up to the last of these rows: rows that wait, then those of this step.
         waiting, dues = self._queue.pop(int(marks[rows[-1]]))
         self._queue.push(waiting, dues)
-        held = pending.tab[waiting, pending.cell0 + 2]
+        held = pending.tab[waiting, pending.cell0 + 1]
         mine = np.isin(held, who)
         waiting, dues, held = waiting[mine], dues[mine], held[mine]
-        others = np.isin(all_keys, who)
-        columns = pending.take(waiting)
-        old = self._times(Delta(self.input, columns, length=len(waiting)))
+        others = np.isin(all_keys, who) & ~late
+        old = self._times(Delta(self.input, pending.take(waiting), length=len(waiting)))
         keys = np.concatenate([held, all_keys[others]])
         when = np.concatenate([old, times[others]])
         due = np.concatenate([dues, np.maximum(times, np.where(behind, marks + 1, times))[others]])
-        late, forget = np.zeros(len(rows), np.uint8), np.zeros(len(rows), np.uint8)
+        found = np.zeros(len(rows), np.uint8)
         k.judge(
             who, times[rows], marks[rows], np.argsort(who, kind="stable"), keys, when, due, np.lexsort((due, keys)),
-            frames.index.tab, frames.index.cell0 + frames.x, self._after, late, forget,
+            frames.index.tab, frames.index.cell0 + frames.x, found,
         )  # fmt: skip
-        every = np.zeros((2, delta.length), np.uint8)
-        every[0, rows], every[1, rows] = late, forget
-        return every[0], every[1]
+        late[rows] = found != 0
+        return late
 
     def _reject(self, delta: Delta, rows: Words, marks: Words, why: str, dropped: list[Rejected]) -> None:
         messages = [f"late for OVER: {why}; the watermark was {moment(m)}" for m in marks[rows].tolist()]
@@ -225,23 +221,20 @@ class Over(Operator):
         frames, pending = self._frames, self._pending
         taken = Delta(self.input, pending.take(rows), None, length=len(rows))
         times = self._times(taken)
-        forget = pending.tab[rows, pending.cell0 + 1].astype(np.uint8)
         # Which of the watermarks seen in this step processed a row; rows of one watermark go by time.
         fired = np.searchsorted(seen, dues, "left")
         before = np.maximum(fired - 1, 0)
         if (times != dues).any():
             order = np.lexsort((times, fired))
-            taken, times, forget, before, rows = (
-                taken.take(order), times[order], forget[order], before[order], rows[order],
-            )  # fmt: skip
-        keys = np.ascontiguousarray(pending.tab[rows, pending.cell0 + 2])
+            taken, times, before, rows = taken.take(order), times[order], before[order], rows[order]
+        keys = np.ascontiguousarray(pending.tab[rows, pending.cell0 + 1])
         frames.index.touch(keys)
-        out = self._give(taken, keys, times, forget if forget.any() else None, seen[before])
+        out = self._give(taken, keys, times, seen[before])
         self._done(rows, keys)
         return out
 
-    def _give(self, delta: Delta, keys: Words, times: Words, forget: Any, marks: Any) -> Delta:
-        results = self._frames.process(delta, keys, times, forget)
+    def _give(self, delta: Delta, keys: Words, times: Words, marks: Any) -> Delta:
+        results = self._frames.process(delta, keys, times)
         n = len(self.input)
         made = [c.with_type(f.type) for c, f in zip(results, self.schema.fields[n:], strict=True)]
         return Delta(self.schema, [*delta.columns, *made], None, marks, delta.length)
@@ -279,11 +272,11 @@ class Over(Operator):
             if delta is None:
                 return Out()
             times = np.full(delta.length, tick.now, np.int64)
-            return Out(self._give(delta, frames.lookup(delta), times, None, delta.marks))
+            return Out(self._give(delta, frames.lookup(delta), times, delta.marks))
         fired = self._fire_proctime(tick.now - 1, tick.low)
         if delta is not None:
             now = np.full(delta.length, tick.now, np.int64)
-            self._append(delta, now, None)
+            self._append(delta, now)
         if tick.high == MAX_WATERMARK:
             last = self._fire_proctime(MAX_WATERMARK, tick.low)
             fired = last if fired is None else fired if last is None else Delta.concat([fired, last])
@@ -296,9 +289,9 @@ class Over(Operator):
             return None
         pending = self._pending
         taken = Delta(self.input, pending.take(rows), None, length=len(rows))
-        keys = np.ascontiguousarray(pending.tab[rows, pending.cell0 + 2])
+        keys = np.ascontiguousarray(pending.tab[rows, pending.cell0 + 1])
         self._frames.index.touch(keys)
-        out = self._give(taken, keys, np.ascontiguousarray(dues), None, mark)
+        out = self._give(taken, keys, np.ascontiguousarray(dues), mark)
         self._done(rows, keys)
         return out
 
