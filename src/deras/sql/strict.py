@@ -163,8 +163,6 @@ def _statement(x: ast.Statement) -> Iterator[Hit]:
             yield from _call(node)
         elif isinstance(node, ast.Join) and "ASOF" in node.kind:
             yield "ASOF JOIN", node.span, "Join FOR SYSTEM_TIME AS OF a versioned table."
-        elif isinstance(node, ast.Select) and node.qualify is not None:
-            yield "QUALIFY", node.qualify.span, "Filter ROW_NUMBER() in an outer query."
         elif isinstance(node, ast.Hint) and node.name.upper() == "OPTIONS":
             for o in node.options:
                 if o.key.startswith("deras."):

@@ -27,20 +27,20 @@ def sink_fields(table: CatalogTable) -> list[Field]:
     ]
 
 
-def bind_insert(q: QueryBinder, x: ast.Insert) -> tuple[p.Rel, CatalogTable]:
-    """The rows as the table takes them, and the table."""
+def bind_insert(q: QueryBinder, x: ast.Insert, into: CatalogTable | None = None) -> tuple[p.Rel, CatalogTable]:
+    """The rows as the table takes them, and the table (``into``: one that is not in the catalog yet)."""
     if x.overwrite:
         raise not_yet("INSERT OVERWRITE", x.span, "A stream has no end at which it could replace a table.")
     if x.partition is not None and x.partition.items:
         raise not_yet("INSERT … PARTITION", x.partition.span)
-    table = q.context.catalog.relation(x.table.names, x.table.span)
+    table = into or q.context.catalog.relation(x.table.names, x.table.span)
     if not isinstance(table, CatalogTable):
         raise PlanError(
             f"'{x.table}' is a view and cannot be written to",
             span=x.table.span,
             hint="INSERT INTO takes a table with a connector.",
         )
-    rel = q.query(x.query)
+    rel = q.query(x.query, root=True)
     fields = sink_fields(table)
     names = [f.name for f in fields]
     if x.columns:

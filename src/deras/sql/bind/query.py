@@ -41,8 +41,14 @@ class QueryBinder:
         """The binder of a subquery that may read this query's columns."""
         return QueryBinder(self.context, self.ctes, outer)
 
-    def query(self, x: ast.Query, *, top: bool = False) -> p.Rel:
-        """The plan of a query. LIMIT is a node at the top, which only a top query may have."""
+    def query(self, x: ast.Query, *, top: bool = False, root: bool = False) -> p.Rel:
+        """The plan of a query.
+
+        Args:
+            x: the query.
+            top: it is a statement of its own: its LIMIT is left to who reads the rows.
+            root: it is that, or what a statement writes somewhere, not a subquery.
+        """
         inner = self
         if x.recursive:
             raise not_yet("WITH RECURSIVE", x.span)
@@ -59,7 +65,7 @@ class QueryBinder:
                     fields = tuple(replace(f, name=c.name) for f, c in zip(rel.schema, cte.columns, strict=True))
                     rel = p.Calc(Schema(fields), rel, tuple(e.InputRef(f.type, i) for i, f in enumerate(fields)))
                 inner.ctes[cte.name.name] = rel
-        return bind_ordered(inner, x, top=top)
+        return bind_ordered(inner, x, top=top, root=root or top)
 
     def body(self, x: ast.QueryBody) -> p.Rel:
         """The plan of a query's body."""

@@ -21,16 +21,19 @@ if TYPE_CHECKING:
     from deras.sql.bind.query import QueryBinder
 
 
-def bind_ordered(q: QueryBinder, x: ast.Query, *, top: bool) -> p.Rel:
+def bind_ordered(q: QueryBinder, x: ast.Query, *, top: bool, root: bool) -> p.Rel:
     """The plan of a query's body with its ORDER BY, OFFSET and LIMIT.
 
     Args:
         q: with the query's WITH in reach.
         x: the query.
         top: whether it is a statement of its own: then LIMIT is left to who reads the rows.
+        root: whether it is no subquery: only there ORDER BY means something without LIMIT.
     """
     offset = 0 if x.offset is None else _count(q, x.offset, "OFFSET")
     limit = None if x.limit is None else _count(q, x.limit, "LIMIT")
+    if x.offset is not None and limit is None and q.context.settings.strict_flink:
+        raise PlanError("OFFSET without LIMIT is not Flink SQL", span=x.offset.span, hint="Add LIMIT n.")
     if not x.order_by:
         rel = q.body(x.body)
         if top and limit is not None:
@@ -38,6 +41,8 @@ def bind_ordered(q: QueryBinder, x: ast.Query, *, top: bool) -> p.Rel:
             return p.Limit(skipped.schema, skipped, limit)
         return rel if limit is None and not offset else _limit(rel, offset, limit)
     rel, order, width = _order(q, x)
+    if not root and limit is None and not offset:
+        return _first(rel, width)
     last = None if limit is None else offset + limit
     if q.context.settings.batch:
         made: p.Rel = Sort(rel.schema, rel, order, "end", offset + 1, last)
@@ -45,10 +50,15 @@ def bind_ordered(q: QueryBinder, x: ast.Query, *, top: bool) -> p.Rel:
         made = Rank(rel.schema, rel, (), order, "ROW_NUMBER", offset + 1, last, None, None, "SortLimit")
     else:
         made = _by_time(rel, order, x, offset)
-    if width == len(made.schema):
-        return made
-    fields = made.schema.fields[:width]
-    return p.Calc(Schema(fields), made, tuple(e.InputRef(f.type, i) for i, f in enumerate(fields)))
+    return _first(made, width)
+
+
+def _first(rel: p.Rel, width: int) -> p.Rel:
+    """Only the first columns."""
+    if width == len(rel.schema):
+        return rel
+    fields = rel.schema.fields[:width]
+    return p.Calc(Schema(fields), rel, tuple(e.InputRef(f.type, i) for i, f in enumerate(fields)))
 
 
 def limited(rel: p.Rel, count: int) -> p.Rel:

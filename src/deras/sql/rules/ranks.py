@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from deras.core.errors import PlanError
 from deras.core.schema import Field, Schema
 from deras.sql.expr import nodes as e
 from deras.sql.plan import nodes as p
@@ -39,6 +40,13 @@ def ranks(rel: p.Rel) -> p.Rel:
     found = _range(e.conjuncts(rel.predicate), n)
     if found is None:
         return rel
+    if over.strict and over.calls[0].function != "ROW_NUMBER":
+        place = over.place_of("call")
+        raise PlanError(
+            f"{over.calls[0].function}() on a stream is not Flink SQL",
+            span=None if place is None else place.span,
+            hint="Use ROW_NUMBER(), or RESET 'deras.strict-flink'.",
+        )
     rank = over.schema[n]
     exprs = rel.exprs if rel.exprs is not None else tuple(e.InputRef(f.type, i) for i, f in enumerate(over.schema))
     if found.first == found.last:
