@@ -79,7 +79,6 @@ query legacy tumble
 SELECT TUMBLE_START(bidtime, INTERVAL '10' MINUTE) AS ws, TUMBLE_END(bidtime, INTERVAL '10' MINUTE) AS we, SUM(price) AS s, COUNT(*) AS n FROM bid GROUP BY TUMBLE(bidtime, INTERVAL '10' MINUTE)
 
 query legacy tumble with key and rowtime
-# differs: never NULL
 SELECT who, TUMBLE_ROWTIME(bidtime, INTERVAL '10' MINUTE) AS rt, COUNT(*) AS n FROM bid GROUP BY who, TUMBLE(bidtime, INTERVAL '10' MINUTE)
 
 query legacy hop
@@ -141,7 +140,6 @@ query hops in a zone with daylight saving
 SELECT window_start, window_end, COUNT(*) AS n FROM HOP(TABLE z, DESCRIPTOR(ts), INTERVAL '12' HOUR, INTERVAL '1' DAY) GROUP BY window_start, window_end
 
 query legacy days in a zone
-# differs: never NULL
 SELECT TUMBLE_START(ts, INTERVAL '1' DAY) AS ws, TUMBLE_END(ts, INTERVAL '1' DAY) AS we, TUMBLE_ROWTIME(ts, INTERVAL '1' DAY) AS rt, COUNT(*) AS n FROM z GROUP BY TUMBLE(ts, INTERVAL '1' DAY)
 
 query bare window in a zone

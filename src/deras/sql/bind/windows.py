@@ -1,4 +1,4 @@
-"""TUMBLE, HOP and CUMULATE in FROM, and the legacy group windows of GROUP BY."""
+"""TUMBLE, HOP, CUMULATE and SESSION in FROM, and the legacy group windows of GROUP BY."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from deras.core import types as t
-from deras.core.errors import BindError, Span
+from deras.core.errors import BindError, PlanError, Span
 from deras.core.schema import Field, Schema
 from deras.core.types import Kind, SqlType
-from deras.sql.bind.expressions import ExprBinder, not_yet
+from deras.sql.bind.expressions import ExprBinder
 from deras.sql.bind.scope import Scope
 from deras.sql.expr import nodes as e
 from deras.sql.plan import nodes as p
+from deras.sql.syntax import ast
 
 if TYPE_CHECKING:
     from deras.sql.bind.query import QueryBinder
-    from deras.sql.syntax import ast
 
 _ARGUMENTS = {
     "TUMBLE": ("DATA", "TIMECOL", "SIZE", "OFFSET"),
@@ -31,8 +31,6 @@ def bind_window(q: QueryBinder, call: ast.Call) -> p.Rel:
     from deras.sql.bind.relations import descriptor, named_arguments, table_argument
 
     name = call.function
-    if name == "SESSION":
-        raise not_yet("SESSION", call.span)
     names = _ARGUMENTS[name]
     args = named_arguments(call, names)
     for given in args:
@@ -40,10 +38,14 @@ def bind_window(q: QueryBinder, call: ast.Call) -> p.Rel:
             raise BindError(
                 f"{name} has no argument {given}", span=args[given].span, hint=f"Its arguments: {', '.join(names)}."
             )
-    for needed in names[:-1]:
-        if needed not in args:
+    for needed in names:
+        if needed not in args and needed != "OFFSET":
             raise BindError(f"{name} needs {needed}", span=call.span, hint=f"Its arguments: {', '.join(names)}.")
     rel, scope, table = table_argument(q, args["DATA"], call)
+    if name == "SESSION":
+        column = descriptor(scope, args["TIMECOL"], call)
+        gap = _interval(q, args["GAP"], "GAP")
+        return session(q, rel, column.index, gap, _partition(q, scope, table), args["TIMECOL"].span)
     if table.partition_by:
         raise BindError(
             f"{name} takes no PARTITION BY", span=args["DATA"].span, hint="Group by the key beside the window."
@@ -74,17 +76,61 @@ def _interval(q: QueryBinder, x: ast.Expr, what: str, *, signed: bool = False) -
     return value
 
 
+def _partition(q: QueryBinder, scope: Scope, table: ast.TableArgument) -> tuple[int, ...]:
+    """The columns of ``TABLE t PARTITION BY …``."""
+    binder = ExprBinder(q.context, scope, clause="PARTITION BY")
+    keys: list[int] = []
+    for x in table.partition_by:
+        for item in x.items if isinstance(x, ast.RowValue) and not x.explicit else (x,):
+            bound = binder.bind(item)
+            if not isinstance(bound, e.InputRef):
+                raise BindError(
+                    "PARTITION BY of a table takes columns", span=item.span, hint="Compute the key in a subquery."
+                )
+            if bound.index not in keys:
+                keys.append(bound.index)
+    return tuple(keys)
+
+
 def window(q: QueryBinder, rel: p.Rel, index: int, name: str, size: int, slide: int, offset: int, span: Span) -> p.Rel:
     """The node that adds window_start, window_end and window_time."""
+    field = time_attribute(rel, index, name, span)
+    rel, schema = _with_bounds(rel, field)
+    time = None if field.time == "proctime" else index
+    kind: p.WindowKind = name.lower()  # type: ignore[assignment]
+    return p.WindowTvf(schema, rel, time, kind, size, slide, offset, _zone(q, field))
+
+
+def session(q: QueryBinder, rel: p.Rel, index: int, gap: int, keys: tuple[int, ...] | None, span: Span) -> p.Rel:
+    """The node that adds the bounds of sessions; ``keys`` None: of the GROUP BY that follows."""
+    field = time_attribute(rel, index, "SESSION", span)
+    rel, schema = _with_bounds(rel, field)
+    return p.SessionTvf(schema, rel, None if field.time == "proctime" else index, gap, _zone(q, field), keys)
+
+
+def time_attribute(rel: p.Rel, index: int, name: str, span: Span) -> Field:
+    """The column that windows are made of.
+
+    Raises:
+        BindError: it is no time attribute.
+    """
     field = rel.schema[index]
     if field.time is None:
         hint = "Declare WATERMARK FOR it in CREATE TABLE"
         if field.type.is_timestamp:
             hint += ", and pass the column on as it is (a CAST or function makes it an ordinary column)"
         raise BindError(f"{name} needs a time attribute, which '{field.name}' is not", span=span, hint=f"{hint}.")
-    ltz = field.type.kind is Kind.TIMESTAMP_LTZ
+    return field
+
+
+def _zone(q: QueryBinder, field: Field) -> str | None:
+    return q.context.settings.zone if field.type.kind is Kind.TIMESTAMP_LTZ else None
+
+
+def _with_bounds(rel: p.Rel, field: Field) -> tuple[p.Rel, Schema]:
+    """The input, and the schema with the three columns of a window."""
     bound = SqlType(Kind.TIMESTAMP, 3, nullable=False)
-    own = t.timestamp_ltz(3) if ltz else t.timestamp(3)
+    own = t.timestamp_ltz(3) if field.type.kind is Kind.TIMESTAMP_LTZ else t.timestamp(3)
     extra = (
         Field("window_start", bound),
         Field("window_end", bound),
@@ -101,11 +147,7 @@ def window(q: QueryBinder, rel: p.Rel, index: int, name: str, size: int, slide: 
                 new, n = f"{f.name}{n}", n + 1
             fields.append(replace(f, name=new))
         rel = p.Calc(Schema(tuple(fields)), rel, tuple(e.InputRef(f.type, i) for i, f in enumerate(fields)))
-    schema = Schema((*rel.schema.fields, *extra))
-    time = None if field.time == "proctime" else index
-    kind: p.WindowKind = name.lower()  # type: ignore[assignment]
-    zone = q.context.settings.zone if ltz else None
-    return p.WindowTvf(schema, rel, time, kind, size, slide, offset, zone)
+    return rel, Schema((*rel.schema.fields, *extra))
 
 
 # ---------------------------------------------------------------- legacy
@@ -114,25 +156,37 @@ def window(q: QueryBinder, rel: p.Rel, index: int, name: str, size: int, slide: 
 def legacy_window(q: QueryBinder, rel: p.Rel, scope: Scope, call: ast.Call) -> p.Rel:
     """The window node of ``GROUP BY TUMBLE(ts, INTERVAL …)``; its window columns stand at the end with odd names."""
     name = call.function
-    if name == "SESSION":
-        raise not_yet("SESSION in GROUP BY", call.span)
-    wanted = 2 if name == "TUMBLE" else 3
+    wanted = 3 if name == "HOP" else 2
     if len(call.args) not in (wanted, wanted + 1):
-        form = "TUMBLE(time, size)" if name == "TUMBLE" else "HOP(time, slide, size)"
+        form = {"TUMBLE": "TUMBLE(time, size)", "HOP": "HOP(time, slide, size)"}.get(name, "SESSION(time, gap)")
         raise BindError(f"{name} in GROUP BY takes {wanted} arguments", span=call.span, hint=f"Write {form}.")
     if len(call.args) > wanted:
-        raise not_yet("an alignment in a group window", call.args[-1].span)
+        raise PlanError(
+            f"{name} with an alignment is not supported",
+            span=call.args[-1].span,
+            detail="Apache Flink refuses it, too.",
+            hint=f"Write FROM {name}(TABLE …, DESCRIPTOR(…), …, offset), and group by window_start and window_end."
+            if name != "SESSION"
+            else "A session has no alignment: it begins with its first row.",
+        )
     column = ExprBinder(q.context, scope).bind(call.args[0])
     if not isinstance(column, e.InputRef):
         raise BindError(
             f"{name} needs a time attribute", span=call.args[0].span, hint="Give it the column of the WATERMARK."
         )
-    size = _interval(q, call.args[-1], "the size")
-    slide = size if name == "TUMBLE" else _interval(q, call.args[1], "the slide")
-    if size % slide:
-        raise BindError(
-            "the size of HOP must be a multiple of its slide", span=call.span, hint="The order is: time, slide, size."
-        )
     renamed = Schema(tuple(replace(f, name=f"${i}") for i, f in enumerate(rel.schema)))
     plain = p.Calc(renamed, rel, tuple(e.InputRef(f.type, i) for i, f in enumerate(renamed)))
-    return window(q, plain, column.index, name, size, slide, 0, call.args[0].span)
+    if name == "SESSION":
+        time_attribute(rel, column.index, name, call.args[0].span)
+        gap = _interval(q, call.args[-1], "the gap")
+        return _legacy(session(q, plain, column.index, gap, None, call.args[0].span))
+    size = _interval(q, call.args[-1], "the size")
+    slide = size if name == "TUMBLE" else _interval(q, call.args[1], "the slide")
+    time_attribute(rel, column.index, name, call.args[0].span)
+    return _legacy(window(q, plain, column.index, name, size, slide, 0, call.args[0].span))
+
+
+def _legacy(rel: p.Rel) -> p.Rel:
+    """With a window time that may be NULL, as ``TUMBLE_ROWTIME`` says of itself in Flink."""
+    *fields, last = rel.schema.fields
+    return replace(rel, schema=Schema((*fields, replace(last, type=last.type.with_nullable(True)))))

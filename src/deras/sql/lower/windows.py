@@ -4,21 +4,28 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from deras.core.errors import PlanError
 from deras.sql.lower.aggregates import engine_calls
 from deras.sql.lower.lowering import lowers
-from deras.sql.plan.windows import WindowAggregate, WindowTvf
+from deras.sql.plan.windows import SessionAggregate, SessionTvf, WindowAggregate, WindowTvf
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from deras.engine import windows as engine
     from deras.engine.operator import Operator
     from deras.sql.lower.lowering import Lowering
+    from deras.sql.plan import windows as plan
+
+
+def _engine_kind(kind: plan.WindowKind) -> engine.WindowKind:
+    return "tumble" if kind == "attached" else kind
 
 
 @lowers(WindowTvf)
 def _window_table(lowering: Lowering, rel: WindowTvf) -> Callable[[], Operator]:
     below, schema, append = rel.input.schema, rel.schema, rel.append_only()
-    args = (rel.time, rel.kind, rel.size, rel.slide, rel.offset, rel.zone)
+    args = (rel.time, _engine_kind(rel.kind), rel.size, rel.slide, rel.offset, rel.zone)
     origin = lowering.origin("WindowTable")
 
     def make() -> Operator:
@@ -32,16 +39,54 @@ def _window_table(lowering: Lowering, rel: WindowTvf) -> Callable[[], Operator]:
 @lowers(WindowAggregate)
 def _window_aggregate(lowering: Lowering, rel: WindowAggregate) -> Callable[[], Operator]:
     below, schema, keys, calls = rel.input.schema, rel.schema, rel.keys, engine_calls(rel.calls)
-    args = (rel.time, rel.kind, rel.size, rel.slide, rel.offset, rel.zone)
+    args = (rel.time, _engine_kind(rel.kind), rel.size, rel.slide, rel.offset, rel.zone)
     layout: list[int | str] = [*range(len(keys) + len(rel.calls)), *rel.window]
     append, proctime = rel.input.append_only(), rel.time is None
     origin = lowering.origin("WindowAggregate")
 
     def make() -> Operator:
-        from deras.engine.operators import window_aggregate as engine
+        from deras.engine.operators import window_aggregate
 
-        return engine.WindowAggregate(
+        return window_aggregate.WindowAggregate(
             below, *args, keys, calls(), schema, layout, proctime=proctime, input_append=append, origin=origin
+        )
+
+    make()
+    return make
+
+
+@lowers(SessionTvf)
+def _session_table(lowering: Lowering, rel: SessionTvf) -> Callable[[], Operator]:
+    if rel.keys is None:
+        raise PlanError(
+            "SESSION in GROUP BY is not supported over what the query joins to it",
+            hint="Write FROM SESSION(TABLE …, DESCRIPTOR(…), gap), and group by window_start and window_end.",
+        )
+    below, schema, append, keys = rel.input.schema, rel.schema, rel.append_only(), rel.keys
+    args = (rel.time, rel.gap, rel.zone, keys)
+    origin = lowering.origin("SessionTable")
+
+    def make() -> Operator:
+        from deras.engine.operators.session_window import SessionTable
+
+        return SessionTable(below, *args, schema, append, origin)
+
+    return make
+
+
+@lowers(SessionAggregate)
+def _session_aggregate(lowering: Lowering, rel: SessionAggregate) -> Callable[[], Operator]:
+    below, schema, keys, calls = rel.input.schema, rel.schema, rel.keys, engine_calls(rel.calls)
+    args = (rel.time, rel.gap, rel.zone, keys)
+    layout: list[int | str] = [*range(len(keys) + len(rel.calls)), *rel.window]
+    append = rel.input.append_only()
+    origin = lowering.origin("SessionAggregate")
+
+    def make() -> Operator:
+        from deras.engine.operators import session_window
+
+        return session_window.SessionAggregate(
+            below, *args, calls(), schema, layout, input_append=append, origin=origin
         )
 
     make()

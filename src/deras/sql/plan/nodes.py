@@ -7,12 +7,12 @@ from deras.sql.plan.calc import Calc
 from deras.sql.plan.changes import ChangelogNormalize
 from deras.sql.plan.correlate import Correlate, Repeat
 from deras.sql.plan.detect import Detect
-from deras.sql.plan.joins import Join
+from deras.sql.plan.joins import Join, WindowJoin
 from deras.sql.plan.over import Frame, OrderKey, Over, OverCall
 from deras.sql.plan.rel import Rel, Unary, walk
 from deras.sql.plan.scans import Scan, Values, ViewScan
 from deras.sql.plan.sets import Limit, Union
-from deras.sql.plan.windows import WindowAggregate, WindowKind, WindowTvf
+from deras.sql.plan.windows import SessionAggregate, SessionTvf, WindowAggregate, WindowKind, WindowTvf
 
 __all__ = [
     "AggCall",
@@ -30,11 +30,14 @@ __all__ = [
     "Rel",
     "Repeat",
     "Scan",
+    "SessionAggregate",
+    "SessionTvf",
     "Unary",
     "Union",
     "Values",
     "ViewScan",
     "WindowAggregate",
+    "WindowJoin",
     "WindowKind",
     "WindowTvf",
     "walk",

@@ -14,7 +14,8 @@ from deras.sql.plan.show import call, duration
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-WindowKind = Literal["tumble", "hop", "cumulate"]
+WindowKind = Literal["tumble", "hop", "cumulate", "attached"]
+"""``attached``: the time column is the last millisecond of a window that rows have already."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,10 +123,130 @@ class WindowAggregate(Unary):
         return "open windows only, bounded by the watermark"
 
 
+@dataclass(frozen=True, slots=True)
+class SessionTvf(Unary):
+    """SESSION: the input's columns, then start, end and time, when the session is over.
+
+    ``keys`` None: those of the GROUP BY above, as the legacy form has it. ``time`` None: processing time.
+    """
+
+    time: int | None
+    gap: int
+    zone: str | None
+    keys: tuple[int, ...] | None
+
+    def reads_time(self) -> bool:
+        """Whether the session is of processing time."""
+        return self.time is None
+
+    def prune(self, needed: set[int]) -> tuple[Rel, Place]:
+        """The rows are kept, so only what is needed goes in."""
+        n = len(self.input.schema)
+        below = {i for i in needed if i < n} | set(self.keys or ()) | (set() if self.time is None else {self.time})
+        made, place = narrow(self.input, below)
+        width = len(made.schema)
+        found = replace(
+            self,
+            schema=Schema((*made.schema.fields, *self.schema.fields[n:])),
+            input=made,
+            time=None if self.time is None else place[self.time],
+            keys=None if self.keys is None else tuple(place[k] for k in self.keys),
+        )
+        return found, place | {n + i: width + i for i in range(3)}
+
+    def through(self) -> Place:
+        """Only the keys: without some of its rows a session is another one."""
+        return {k: k for k in self.keys or ()}
+
+    def window_bounds(self) -> frozenset[int]:
+        """The last three."""
+        return frozenset(range(len(self.input.schema), len(self.schema)))
+
+    def describe(self) -> str:
+        """Keys and gap."""
+        return f"SessionTable({session_text(self)})"
+
+    def kept(self) -> str:
+        """Rows of open sessions."""
+        return "the rows of open sessions, bounded by the watermark"
+
+
+@dataclass(frozen=True, slots=True)
+class SessionAggregate(Unary):
+    """Groups by ``keys`` and sessions of them; gives keys, calls, and the columns named in ``window``."""
+
+    time: int | None
+    gap: int
+    zone: str | None
+    keys: tuple[int, ...]
+    calls: tuple[AggCall, ...]
+    window: tuple[str, ...]
+
+    def upsert_key(self) -> tuple[int, ...]:
+        """Key and window."""
+        first = len(self.keys) + len(self.calls)
+        marks = range(first, first + min(2, len(self.window)))
+        return (*range(len(self.keys)), *marks) if marks else ()
+
+    def reads_time(self) -> bool:
+        """Whether the session is of processing time."""
+        return self.time is None
+
+    def prune(self, needed: set[int]) -> tuple[Rel, Place]:
+        """Only the needed calls and bounds."""
+        n = len(self.keys)
+        first = n + len(self.calls)
+        kept = [i for i in range(len(self.calls)) if n + i in needed]
+        calls = tuple(self.calls[i] for i in kept)
+        marks = [i for i in range(len(self.window)) if first + i in needed]
+        used = set(self.keys) | called(calls) | (set() if self.time is None else {self.time})
+        made, place = self.input.prune(used)
+        positions = [*range(n), *(n + i for i in kept), *(first + i for i in marks)]
+        found = replace(
+            self,
+            schema=self.schema.select(positions),
+            input=made,
+            time=None if self.time is None else place[self.time],
+            keys=tuple(place[k] for k in self.keys),
+            calls=tuple(c.moved(place) for c in calls),
+            window=tuple(self.window[i] for i in marks),
+        )
+        return found, {i: k for k, i in enumerate(positions)}
+
+    def through(self) -> Place:
+        """The keys."""
+        return dict(enumerate(self.keys))
+
+    def window_bounds(self) -> frozenset[int]:
+        """Columns behind the calls."""
+        return frozenset(range(len(self.keys) + len(self.calls), len(self.schema)))
+
+    def describe(self) -> str:
+        """Keys, gap, calls."""
+        below = self.input.schema.names
+        calls = ", ".join([*(call(c, below) for c in self.calls), *(f"window_{w}" for w in self.window)])
+        return f"SessionAggregate({session_text(self)}, select: [{calls}])"
+
+    def kept(self) -> str:
+        """Open sessions."""
+        return "open sessions only, bounded by the watermark"
+
+
+def session_text(rel: SessionTvf | SessionAggregate) -> str:
+    """A session window as EXPLAIN shows it."""
+    names: Sequence[str] = rel.input.schema.names
+    on = "PROCTIME" if rel.time is None else names[rel.time]
+    zone = f", zone {rel.zone}" if rel.zone else ""
+    keys = ", ".join(names[k] for k in rel.keys or ())
+    return f"by: [{keys}], window: SESSION({on}, gap {duration(rel.gap)}{zone})"
+
+
 def window_text(rel: WindowTvf | WindowAggregate) -> str:
     """A window as EXPLAIN shows it."""
     names: Sequence[str] = rel.input.schema.names
     on = "PROCTIME" if rel.time is None else names[rel.time]
+    if rel.kind == "attached":
+        return f"the one that ends with {on}"
     parts = [on, f"size {duration(rel.size)}"]
     if rel.kind != "tumble":
         parts.append(f"{'slide' if rel.kind == 'hop' else 'step'} {duration(rel.slide)}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from deras.core.errors import PlanError
 from deras.core.schema import Field, Schema
 from deras.sql.expr import nodes as e
 from deras.sql.plan import nodes as p
@@ -13,7 +12,12 @@ _NAMES = ("start", "end", "time")
 
 
 def window_aggregates(rel: p.Rel) -> p.Rel:
-    """Aggregate over (Calc over) WindowTvf to WindowAggregate, if both bounds of the window are grouped."""
+    """Aggregate over (Calc over) rows with windows to one aggregate per window, if both of its bounds are grouped.
+
+    Straight over a window function the windows are made in the aggregate. Rows that have their window already (of an
+    aggregate, of a session with other keys, or because something else asks for the bounds) are grouped by what they
+    have, and a group is final when the watermark has reached the last millisecond of its window.
+    """
     if not isinstance(rel, p.Aggregate):
         return rel
     calc = rel.input if isinstance(rel.input, p.Calc) else None
@@ -23,10 +27,10 @@ def window_aggregates(rel: p.Rel) -> p.Rel:
         if calc is not None and calc.exprs is not None
         else [e.InputRef(f.type, i) for i, f in enumerate(below.schema)]
     )
-    if isinstance(below, p.WindowTvf):
+    if isinstance(below, (p.WindowTvf, p.SessionTvf)):
         n = len(below.input.schema)
         marks = {n: "start", n + 1: "end", n + 2: "time"}
-    elif isinstance(below, p.WindowAggregate):
+    elif isinstance(below, (p.WindowAggregate, p.SessionAggregate)):
         first = len(below.keys) + len(below.calls)
         marks = {first + i: w for i, w in enumerate(below.window)}
     else:
@@ -39,30 +43,35 @@ def window_aggregates(rel: p.Rel) -> p.Rel:
     if not {"start", "end"} <= set(named.values()):
         return rel
     terms = e.conjuncts(calc.predicate if calc is not None else None)
-    if isinstance(below, p.WindowAggregate):
+    if isinstance(below, (p.WindowAggregate, p.SessionAggregate)):
         return _attached(rel, below, columns, terms, named)
-    return _fresh(rel, below, columns, terms, named, marks)
-
-
-def _fresh(
-    rel: p.Aggregate,
-    tvf: p.WindowTvf,
-    columns: list[e.Expr],
-    terms: list[e.Expr],
-    named: dict[int, str],
-    marks: dict[int, str],
-) -> p.Rel:
     # Conditions on the window alone are asked of the result: the bounds are columns of it.
     after = [t for t in terms if e.refs(t) and e.refs(t) <= set(marks)]
     before = [t for t in terms if t not in after]
     plain = [i for i in range(len(columns)) if i not in named]
-    for x in [columns[i] for i in plain] + before:
-        if e.refs(x) & set(marks):
-            raise PlanError(
-                "an aggregate over the window's own bounds is not supported yet",
-                span=x.at.span if x.at is not None else None,
-                hint="Compute it from window_start and window_end of the result, in an outer query.",
-            )
+    inside = any(e.refs(x) & set(marks) for x in [columns[i] for i in plain] + before)
+    if inside or any(c.arg in named or c.filter in named for c in rel.calls):
+        return _attached(rel, below, columns, terms, named)
+    if isinstance(below, p.SessionTvf):
+        keys = {columns[k] for k in rel.keys if k not in named}
+        own = None if below.keys is None else {e.InputRef(below.schema[k].type, k) for k in below.keys}
+        if before or (own is not None and keys != own):
+            return _attached(rel, below, columns, terms, named)
+    elif below.kind == "hop" and below.size % below.slide:
+        return _attached(rel, below, columns, terms, named)
+    return _fresh(rel, below, columns, before, after, named, marks)
+
+
+def _fresh(
+    rel: p.Aggregate,
+    tvf: p.WindowTvf | p.SessionTvf,
+    columns: list[e.Expr],
+    before: list[e.Expr],
+    after: list[e.Expr],
+    named: dict[int, str],
+    marks: dict[int, str],
+) -> p.Rel:
+    plain = [i for i in range(len(columns)) if i not in named]
     time = tvf.time
     exprs = [columns[i] for i in plain]
     place = {i: k for k, i in enumerate(plain)}
@@ -74,11 +83,7 @@ def _fresh(
     fields = tuple(_field(tvf.input.schema, x, f"${k}") for k, x in enumerate(exprs))
     source = p.Calc(Schema(fields), tvf.input, tuple(exprs), e.conjunction(before))
     keys = tuple(place[k] for k in rel.keys if k not in named)
-    calls = tuple(c.moved(place) for c in rel.calls if not _on_window(c, named))
-    if len(calls) < len(rel.calls):
-        raise PlanError(
-            "an aggregate over the window's own bounds is not supported yet", hint="Use the bounds themselves."
-        )
+    calls = tuple(c.moved(place) for c in rel.calls)
     window = tuple(w for w in _NAMES if w in named.values() or any(marks[i] == w for t in after for i in e.refs(t)))
     bounds = {w: tvf.schema[len(tvf.input.schema) + _NAMES.index(w)] for w in _NAMES}
     return _finish(rel, source, tvf, time, keys, calls, window, bounds, named, _renamed(after, marks))
@@ -88,10 +93,6 @@ def _renamed(after: list[e.Expr], marks: dict[int, str]) -> list[tuple[e.Expr, d
     return [(t, {i: marks[i] for i in e.refs(t)}) for t in after]
 
 
-def _on_window(c: p.AggCall, named: dict[int, str]) -> bool:
-    return c.arg in named or c.filter in named
-
-
 def _field(schema: Schema, x: e.Expr, name: str) -> Field:
     return schema[x.index] if isinstance(x, e.InputRef) else Field(name, x.type)
 
@@ -99,7 +100,7 @@ def _field(schema: Schema, x: e.Expr, name: str) -> Field:
 def _finish(
     rel: p.Aggregate,
     source: p.Rel,
-    like: p.WindowTvf,
+    like: p.WindowTvf | p.SessionTvf,
     time: int | None,
     keys: tuple[int, ...],
     calls: tuple[p.AggCall, ...],
@@ -113,9 +114,13 @@ def _finish(
     first = len(fields)
     fields += [bounds[w] for w in window]
     schema = Schema(tuple(fields))
-    made: p.Rel = p.WindowAggregate(
-        schema, source, time, like.kind, like.size, like.slide, like.offset, like.zone, keys, calls, window
-    )
+    made: p.Rel
+    if isinstance(like, p.SessionTvf):
+        made = p.SessionAggregate(schema, source, time, like.gap, like.zone, keys, calls, window)
+    else:
+        made = p.WindowAggregate(
+            schema, source, time, like.kind, like.size, like.slide, like.offset, like.zone, keys, calls, window
+        )
     terms = [e.remap(t, lambda i, w=where: first + window.index(w[i])) for t, where in after]  # type: ignore[misc]
     # The columns in the order of the aggregate that it stands for.
     out: list[e.Expr] = []
@@ -132,37 +137,45 @@ def _finish(
 
 
 def _attached(
-    rel: p.Aggregate, inner: p.WindowAggregate, columns: list[e.Expr], terms: list[e.Expr], named: dict[int, str]
+    rel: p.Aggregate,
+    below: p.WindowTvf | p.SessionTvf | p.WindowAggregate | p.SessionAggregate,
+    columns: list[e.Expr],
+    terms: list[e.Expr],
+    named: dict[int, str],
 ) -> p.Rel:
-    """Aggregate windows again by the same windows.
+    """Group rows by windows that they have.
 
-    Every row of the inner result stands at its window's last millisecond, so a tumble as long as the slide finds the
-    window again; the
-    start is a key that follows from the end.
+    Every row stands at its window's last millisecond, so a tumble of one millisecond finds the window again; the start
+    is a key that follows from the end.
     """
-    window = inner.window if "time" in inner.window else (*inner.window, "time")
-    first = len(inner.keys) + len(inner.calls)
-    if window != inner.window:
-        start = inner.schema[first]
-        extra = Field("window_time", start.type, "rowtime" if inner.time is not None else "proctime")
-        inner = replace(inner, schema=Schema((*inner.schema.fields, extra)), window=window)
-    if inner.time is None:
+    if below.time is None:
         return rel
-    at = first + window.index("time")
-    plain = [i for i in range(len(columns)) if i not in named or named[i] == "start"]
+    if isinstance(below, (p.WindowAggregate, p.SessionAggregate)):
+        first = len(below.keys) + len(below.calls)
+        if "time" not in below.window:
+            start = below.schema[first]
+            ltz = below.input.schema[below.time].type
+            extra = Field("window_time", ltz.with_nullable(start.type.nullable), "rowtime")
+            below = replace(below, schema=Schema((*below.schema.fields, extra)), window=(*below.window, "time"))
+        bounds = {w: below.schema[first + i] for i, w in enumerate(below.window)}
+        at = first + below.window.index("time")
+    else:
+        first = len(below.input.schema)
+        bounds = {w: below.schema[first + i] for i, w in enumerate(_NAMES)}
+        at = first + 2
+    calls = rel.calls
+    used = {i for c in calls for i in (c.arg, c.filter)}
+    plain = [i for i in range(len(columns)) if i not in named or named[i] == "start" or i in used]
     exprs = [columns[i] for i in plain]
     place = {i: k for k, i in enumerate(plain)}
-    exprs.append(e.InputRef(inner.schema[at].type, at))
-    fields = tuple(_field(inner.schema, x, f"${k}") for k, x in enumerate(exprs))
-    source = p.Calc(Schema(fields), inner, tuple(exprs), e.conjunction(terms))
-    if any(_on_window(c, named) and named.get(c.arg if c.arg is not None else -1) != "start" for c in rel.calls):
-        raise PlanError(
-            "an aggregate over the window's own bounds is not supported yet", hint="Use the bounds themselves."
-        )
+    ref = e.InputRef(below.schema[at].type, at)
+    time = exprs.index(ref) if ref in exprs else len(exprs)
+    if time == len(exprs):
+        exprs.append(ref)
+    fields = tuple(_field(below.schema, x, f"${k}") for k, x in enumerate(exprs))
+    source = p.Calc(Schema(fields), below, tuple(exprs), e.conjunction(terms))
     keys = tuple(place[k] for k in rel.keys if k not in named or named[k] == "start")
-    calls = tuple(c.moved(place) for c in rel.calls)
     marks = tuple(w for w in ("end", "time") if w in named.values())
-    bounds = {w: inner.schema[first + window.index(w)] for w in window}
-    like = p.WindowTvf(inner.schema, inner, at, "tumble", inner.slide, inner.slide, inner.offset, inner.zone)
+    like = p.WindowTvf(below.schema, below, at, "attached", 1, 1, 0, below.zone)
     others = {k: w for k, w in named.items() if w != "start"}
-    return _finish(rel, source, like, len(exprs) - 1, keys, calls, marks, bounds, others, [])
+    return _finish(rel, source, like, time, keys, tuple(c.moved(place) for c in calls), marks, bounds, others, [])
