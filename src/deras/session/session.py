@@ -16,7 +16,7 @@ from deras.runtime.project import Project
 from deras.session.result import Result, Stream, done
 from deras.session.scripts import script_text
 from deras.sql.catalog import Catalog, CatalogFunction, CatalogTable, CatalogView
-from deras.sql.functions.udf import UserFunction, udf
+from deras.sql.functions.udf import UserFunction, declared
 from deras.sql.planner import Planner
 from deras.sql.settings import Settings
 from deras.sql.syntax import ast
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from deras.runtime.flow import Attached
     from deras.runtime.targets import Changes
     from deras.session.attach import Door
+    from deras.sql.functions.udtf import UserTableFunction
     from deras.sql.planned import Planned
 
 
@@ -260,9 +261,11 @@ class Session:
 
         return self.sql("TABLE " + quoted(name))
 
-    def register(self, function: Callable[..., Any] | UserFunction, name: str | None = None) -> UserFunction:
+    def register(
+        self, function: Callable[..., Any] | UserFunction | UserTableFunction, name: str | None = None
+    ) -> UserFunction | UserTableFunction:
         """Make a Python function known to SQL under its name (or another one)."""
-        made: UserFunction = function if isinstance(function, UserFunction) else udf(function)
+        made = declared(function)
         if name:
             made = made.named(name)
         with self._lock:
@@ -365,7 +368,7 @@ class Session:
             case "dataflows":
                 planned.apply()
                 waiting.append((planned, source))
-                self._remember(source, origin)
+                self._remember(source, origin, planned)
                 name = planned.name or planned.action
                 return done(planned.message or f"{planned.action} {name} is running", planned.warnings)
             case _:
@@ -375,9 +378,9 @@ class Session:
                     self._detach_view(planned.view.name)
                 planned.apply()
                 if planned.action.startswith("drop"):
-                    self._forget(planned.name)
+                    self._forget(planned)
                 else:
-                    self._remember(source, origin)
+                    self._remember(source, origin, planned)
                 return done(planned.message or "OK", planned.warnings)
 
     def _configure(self, texts: Mapping[str, str]) -> None:
@@ -479,21 +482,29 @@ class Session:
         if flow is not None:
             self.job.detach(flow.id)
 
-    def _remember(self, source: str, origin: str) -> None:
-        self._statements.append({"sql": source, "origin": origin})
+    def _remember(self, source: str, origin: str, planned: Planned) -> None:
+        if planned.renamed:
+            for s in self._statements:
+                if s.get("object") == planned.renamed:
+                    s["object"] = planned.object
+        self._statements.append({"sql": source, "origin": origin, "object": planned.object})
 
-    def _forget(self, name: str) -> None:
-        """Drop from the plan what made a name that is gone."""
+    def _forget(self, planned: Planned) -> None:
+        """Drop from the plan what made or changed an object that is gone, and all that was in it."""
+        gone, name = planned.object, planned.name
 
-        def makes(sql: str) -> bool:
+        def concerns(s: dict[str, str]) -> bool:
+            if s.get("object") and gone:
+                return s["object"] == gone or s["object"].startswith(f"{gone}.")
             try:
-                statement = parse_script(sql)[0]
+                statement = parse_script(s["sql"])[0]
             except (SqlError, IndexError):
                 return False
             made = getattr(statement, "name", None)
-            return type(statement).__name__.startswith("Create") and getattr(made, "names", ("",))[-1] == name
+            names = getattr(made, "names", None) or (getattr(made, "name", ""),)
+            return type(statement).__name__.startswith("Create") and names[-1] == name
 
-        self._statements[:] = [s for s in self._statements if not makes(s["sql"])]
+        self._statements[:] = [s for s in self._statements if not concerns(s)]
 
     def _plan_for_manifest(self) -> dict[str, Any]:
         return {"version": 1, "statements": list(self._statements), "settings": dict(self.settings.texts)}

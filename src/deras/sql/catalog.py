@@ -132,6 +132,33 @@ class CatalogFunction:
     comment: str = ""
     temporary: bool = False
 
+    def loaded(self, folder: Any = None) -> Any:
+        """What runs: registered, or imported from its module.
+
+        Raises:
+            ConfigError: it cannot be imported.
+        """
+        if self.udf is not None:
+            return self.udf
+        from deras.sql.functions.udf import load
+
+        return load(self.identifier, self.name, folder)
+
+
+@dataclass(slots=True)
+class Namespace:
+    """A catalog or database: what was said when it was made.
+
+    Args:
+        options: the texts of its WITH clause.
+        comment: the user's words.
+        ddl: the statement's text.
+    """
+
+    options: dict[str, str] = field(default_factory=dict)
+    comment: str = ""
+    ddl: str = ""
+
 
 Relation = CatalogTable | CatalogView | MaterializedView
 _WHAT = {CatalogTable: "table", CatalogView: "view", MaterializedView: "materialized view"}
@@ -143,7 +170,10 @@ class Catalog:
     def __init__(self) -> None:
         self.catalogs: dict[str, set[str]] = {CATALOG: {DATABASE}}
         self.current: tuple[str, str] = (CATALOG, DATABASE)
+        self.spaces: dict[tuple[str, ...], Namespace] = {(CATALOG,): Namespace(), (CATALOG, DATABASE): Namespace()}
+        """What is known of catalogs, ``(name,)``, and databases, ``(catalog, name)``."""
         self._relations: dict[Path, Relation] = {}
+        self._temporary: dict[Path, Relation] = {}
         self._functions: dict[str, CatalogFunction] = {}
         self._order: list[str] = []
         self._other_ddl: dict[str, str] = {}
@@ -190,15 +220,34 @@ class Catalog:
             raise BindError(f"there is no table or view '{name}'", span=span, hint=hint)
         return found
 
-    def find(self, names: tuple[str, ...], span: Span | None = None) -> Relation | None:
-        """The table or view of a name, or None."""
-        return self._relations.get(self.path(names, span))
+    def find(
+        self, names: tuple[str, ...], span: Span | None = None, *, temporary: bool | None = None
+    ) -> Relation | None:
+        """The table or view of a name, or None; a temporary one hides a permanent one of the same name.
 
-    def relations(self) -> Iterator[Relation]:
-        """All tables and views of the current database, in the order of their creation."""
-        for (catalog, database, _), r in self._relations.items():
-            if (catalog, database) == self.current:
+        Args:
+            names: the name's parts.
+            span: where it stands.
+            temporary: look among temporary or among permanent ones only.
+        """
+        path = self.path(names, span)
+        if temporary is not None:
+            return (self._temporary if temporary else self._relations).get(path)
+        return self._temporary.get(path) or self._relations.get(path)
+
+    def relations(self, database: tuple[str, str] | None = None) -> Iterator[Relation]:
+        """All tables and views of a database (default: the current one), in the order of their creation."""
+        of = database or self.current
+        for path, r in self._relations.items():
+            if path[:2] == of and path not in self._temporary:
                 yield r
+        for path, r in self._temporary.items():
+            if path[:2] == of:
+                yield r
+
+    def paths(self, catalog: str, database: str | None = None) -> list[Path]:
+        """The permanent tables and views of a catalog or database."""
+        return [p for p in self._relations if p[0] == catalog and database in (None, p[1])]
 
     def tables(self) -> list[CatalogTable]:
         """All tables."""
@@ -227,7 +276,8 @@ class Catalog:
     ) -> None:
         """Add a table or view; ``BindError`` if the name is taken and not ``replace``."""
         path = self.path(names or (relation.name,), span)
-        old = self._relations.get(path)
+        held = self._temporary if relation.temporary else self._relations
+        old = held.get(path)
         if old is not None and not replace:
             what = _WHAT[type(old)]
             raise BindError(
@@ -235,11 +285,40 @@ class Catalog:
                 span=span,
                 hint="Drop it first, or write IF NOT EXISTS or OR REPLACE.",
             )
-        self._relations[path] = relation
+        held[path] = relation
 
-    def remove(self, names: tuple[str, ...]) -> Relation | None:
+    def remove(self, names: tuple[str, ...], *, temporary: bool = False) -> Relation | None:
         """Remove a table or view; gives it, or None if there was none."""
-        return self._relations.pop(self.path(names), None)
+        return (self._temporary if temporary else self._relations).pop(self.path(names), None)
+
+    def add_space(self, name: tuple[str, ...], space: Namespace, database: str = "") -> None:
+        """Add a catalog with its first database, or a database."""
+        self.spaces[name] = space
+        if len(name) == 1:
+            self.catalogs[name[0]] = {database}
+            self.spaces[name[0], database] = Namespace()
+        else:
+            self.catalogs[name[0]].add(name[1])
+
+    def remove_space(self, name: tuple[str, ...]) -> None:
+        """Remove a catalog or database with all that is in it."""
+        for held in (self._relations, self._temporary):
+            for path in [p for p in held if p[: len(name)] == name]:
+                del held[path]
+        for space in [s for s in self.spaces if s[: len(name)] == name]:
+            del self.spaces[space]
+        if len(name) == 1:
+            self.catalogs.pop(name[0], None)
+        else:
+            self.catalogs[name[0]].discard(name[1])
+
+    def home(self, catalog: str) -> str:
+        """The database that is current after USE CATALOG."""
+        first = self.spaces.get((catalog,), Namespace()).options.get("default-database", DATABASE)
+        known = self.catalogs[catalog]
+        if first in known:
+            return first
+        return "default" if "default" in known else min(known, default="default")
 
     def add_function(self, function: CatalogFunction, *, replace: bool = False, span: Span | None = None) -> None:
         """Add a user function."""
@@ -257,7 +336,8 @@ class Catalog:
     def ddl(self, *, temporary: bool = False) -> list[str]:
         """The DDL texts that make this catalog again: functions, then tables and views in the order of creation."""
         found = [f.ddl for f in self._functions.values() if f.ddl and (temporary or not f.temporary)]
-        found += [r.ddl for r in self._relations.values() if r.ddl and (temporary or not r.temporary)]
+        found += [r.ddl for r in self._relations.values() if r.ddl]
+        found += [r.ddl for r in self._temporary.values() if r.ddl and temporary]
         return found
 
     def readers(self, name: str) -> list[str]:
@@ -265,7 +345,7 @@ class Catalog:
         from deras.sql.syntax.ast import TableArgument, TableRef
 
         found = []
-        for r in self._relations.values():
+        for r in (*self._relations.values(), *self._temporary.values()):
             query = None if isinstance(r, CatalogTable) else r.query
             if query is None:
                 continue

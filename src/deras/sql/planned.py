@@ -39,6 +39,8 @@ class Planned:
         view: of CREATE MATERIALIZED VIEW.
         message: a sentence to be shown when done.
         statement: the syntax tree (for ``session``).
+        object: full path of the table, view, catalog or database that a DDL statement makes, changes or drops.
+        renamed: its path before ALTER … RENAME TO.
     """
 
     kind: PlannedKind
@@ -52,3 +54,5 @@ class Planned:
     view: MaterializedView | None = None
     message: str = ""
     statement: Any = None
+    object: str = ""
+    renamed: str = ""

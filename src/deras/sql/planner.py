@@ -14,6 +14,7 @@ from deras.sql.bind.context import BindContext
 from deras.sql.bind.inserts import bind_insert
 from deras.sql.bind.query import QueryBinder
 from deras.sql.bind.rank import limited
+from deras.sql.bind.tables import create_table
 from deras.sql.catalog import MaterializedView
 from deras.sql.lower import Lowering
 from deras.sql.plan import nodes as p
@@ -26,7 +27,7 @@ from deras.sql.syntax import ast
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from deras.sql.catalog import Catalog
+    from deras.sql.catalog import Catalog, CatalogTable
     from deras.sql.settings import Settings
 
 
@@ -89,6 +90,8 @@ class Planner:
                 return Planned("dataflows", "statement set", dataflows=flows, warnings=warnings)
             case ast.CreateMaterializedView():
                 return self._materialized(x, text)
+            case ast.CreateTable() if x.query is not None:
+                return self._create_as(x, x.query, text)
             case ast.Execute():
                 return self._plan(x.statement, text)
             case ast.Explain():
@@ -109,22 +112,46 @@ class Planner:
         elif isinstance(x, ast.Insert):
             rel, _ = bind_insert(binder, x)
         elif isinstance(x, (ast.CreateMaterializedView, ast.CreateView)):
-            rel = binder.query(x.query)
+            rel = binder.query(x.query, root=True)
         else:
             raise PlanError("only queries and INSERT have a plan", span=x.span)
-        return optimise(rel, self.settings.zone), context
+        rel = optimise(rel, self.settings.zone)
+        if isinstance(rel, p.Limit) and not rel.append_only():
+            rel = limited(rel.input, rel.count)
+        return rel, context
 
     def _query(self, x: ast.QueryStatement, text: str) -> Dataflow:
         rel, context = self.logical(x, text)
         limit = rel.count if isinstance(rel, p.Limit) else None
-        if isinstance(rel, p.Limit) and not rel.append_only():
-            rel, limit = limited(rel.input, rel.count), None
         target = Target("query", "", replace(rel.schema, key=rel.upsert_key()), upsert_key=rel.upsert_key())
         return self._dataflow(rel, target, f"query-{digest(rel.normal())}", x, text, context, limit)
 
-    def _insert(self, x: ast.Insert, text: str) -> Dataflow:
+    def _create_as(self, x: ast.CreateTable, query: ast.Query, text: str) -> Planned:
+        """CREATE [OR REPLACE] TABLE … AS: the table, and an INSERT into it."""
+        old = self.catalog.find(x.name.names, x.name.span, temporary=x.temporary)
+        name = x.name.names[-1]
+        if old is not None and not x.or_replace:
+            if x.if_not_exists:
+                return Planned("ddl", "create table as", name, message=f"{name} exists already")
+            raise BindError(
+                f"'{x.name}' exists already", span=x.name.span, hint="Drop it first, or write CREATE OR REPLACE TABLE."
+            )
+        given = QueryBinder(self._context(text)).query(query).schema
+        table = create_table(self._context(text), x, given)
+        columns = tuple((ast.Identifier(f.name, span=query.span),) for f in given)
+        flow = self._insert(ast.Insert(x.name, query, columns, span=x.span), text, table)
+        path = self.catalog.path(x.name.names)
+
+        def apply() -> None:
+            self.catalog.add(table, path, replace=x.or_replace, span=x.name.span)
+
+        return Planned(
+            "dataflows", "create table as", name, apply, (flow,), warnings=flow.warnings, object=".".join(path)
+        )
+
+    def _insert(self, x: ast.Insert, text: str, into: CatalogTable | None = None) -> Dataflow:
         context = self._context(text)
-        rel, table = bind_insert(QueryBinder(context), x)
+        rel, table = bind_insert(QueryBinder(context), x, into)
         rel = optimise(rel, self.settings.zone)
         schema = Schema(tuple(f.without_time() for f in rel.schema), _sink_key(table, rel.schema))
         options = {**table.options, **{o.key: o.value for o in x.options}}

@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from deras.core.errors import PlanError
-from deras.sql.bind.tables import source_changes
+from deras.sql.bind.tables import check_options, source_changes
 from deras.sql.plan import nodes as p
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ def changelog(q: QueryBinder, scan: p.Scan, place: dict[str, int]) -> p.Rel:
         PlanError: the source needs a PRIMARY KEY that the table does not declare.
     """
     table = scan.table
+    if dict(scan.options) != table.options:  # a hint
+        check_options(replace(table, options=dict(scan.options)), ())
     changes = source_changes(dict(scan.options))
     if changes == "insert":
         return scan

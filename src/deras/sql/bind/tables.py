@@ -37,10 +37,14 @@ COMMON: tuple[Option, ...] = (
 """Options that any table may have."""
 
 
-def create_table(context: BindContext, x: ast.CreateTable) -> CatalogTable:
-    """The table that a statement declares; nothing is changed."""
-    if x.query is not None:
-        raise not_yet("CREATE TABLE … AS", x.query.span, "Create the table, then INSERT INTO it.")
+def create_table(context: BindContext, x: ast.CreateTable, query: Schema | None = None) -> CatalogTable:
+    """The table that a statement declares; nothing is changed.
+
+    Args:
+        context: names and settings.
+        x: the statement.
+        query: what the query of CREATE TABLE … AS gives.
+    """
     if x.distribution is not None:
         raise not_yet("DISTRIBUTED", x.distribution.span)
     columns = list(x.columns)
@@ -48,7 +52,7 @@ def create_table(context: BindContext, x: ast.CreateTable) -> CatalogTable:
     inherited: list[TableColumn] = []
     base: CatalogTable | None = None
     if x.like is not None:
-        base = _like(context, x.like)
+        base = _like(context, x.like, x)
         inherited = list(base.columns)
     options = _options(x.options)
     if base is not None and _includes(x.like, "OPTIONS"):
@@ -56,14 +60,32 @@ def create_table(context: BindContext, x: ast.CreateTable) -> CatalogTable:
     found = [*inherited]
     fields: list[Field] = [f.without_time() for f in base.schema] if base is not None else []
     keys: list[ast.PhysicalColumn] = []
+    given = {f.name: f for f in query or ()}
     for c in columns:
-        name, column, made = _column(c)
+        name, column, made = _column(c, given)
+        if column.expr is not None and made.name in given:
+            raise BindError(
+                f"column '{made.name}' is computed, and the query gives it, too",
+                span=name.span,
+                hint="Give one of them another name.",
+            )
         if any(f.name == made.name for f in fields):
             raise BindError(f"column '{made.name}' is declared twice", span=name.span)
         found.append(column)
         fields.append(made)
         if isinstance(c, ast.PhysicalColumn) and c.primary_key:
             keys.append(c)
+    if columns and all(isinstance(c, ast.NamedColumn) for c in columns) and len(columns) != len(given):
+        raise BindError(
+            f"{len(columns)} columns are named, the query gives {len(given)}",
+            span=columns[0].span.to(columns[-1].span),
+            hint="Name all of the query's columns, in the order that the table shall have.",
+        )
+    for f in query or ():
+        if not any(f.name == d.name for d in found):
+            plain = f.without_time()
+            found.append(TableColumn(plain.name, plain.type))
+            fields.append(Field(plain.name, plain.type))
     # Computed columns are bound after all others: they may stand before what they read.
     physical = Schema(tuple(f for f, d in zip(fields, found, strict=True) if d.expr is None))
     binder = ExprBinder(context, Scope.of(physical, x.name.names[-1]), clause="a computed column")
@@ -88,6 +110,12 @@ def create_table(context: BindContext, x: ast.CreateTable) -> CatalogTable:
     if watermarks:
         watermark = _watermark(context, watermarks[0], fields, x)
     key = _key(constraints, keys, fields)
+    for k in key:
+        if not found[k].physical:
+            raise BindError(
+                f"'{found[k].name}' is no physical column and cannot be part of the PRIMARY KEY",
+                span=(constraints[0] if constraints else x.name).span,
+            )
     if base is not None and not key and _includes(x.like, "CONSTRAINTS"):
         key = base.schema.key
     fields = [replace(f, type=f.type.with_nullable(False)) if i in key else f for i, f in enumerate(fields)]
@@ -95,6 +123,11 @@ def create_table(context: BindContext, x: ast.CreateTable) -> CatalogTable:
     for partition in x.partitioned_by:
         if partition.name not in [f.name for f in fields]:
             raise _unknown(partition, fields)
+        if found[[f.name for f in fields].index(partition.name)].expr is not None:
+            raise BindError(f"'{partition.name}' is computed and cannot be a partition", span=partition.span)
+    partitions = tuple(i.name for i in x.partitioned_by)
+    if base is not None and not partitions and _includes(x.like, "PARTITIONS"):
+        partitions = base.partition_keys
     ddl = context.text[x.span.start : x.span.end] if context.text else ""
     table = CatalogTable(
         x.name.names[-1],
@@ -102,7 +135,7 @@ def create_table(context: BindContext, x: ast.CreateTable) -> CatalogTable:
         tuple(found),
         watermark,
         options,
-        tuple(i.name for i in x.partitioned_by),
+        partitions,
         x.comment or "",
         ddl,
         context.text,
@@ -122,27 +155,52 @@ def _options(given: Sequence[ast.Property]) -> dict[str, str]:
     return options
 
 
-def _includes(like: ast.LikeClause | None, feature: str) -> bool:
-    if like is None:
-        return False
-    choice = True
+_LIKE = {"OPTIONS": "OVERWRITING"}
+"""What LIKE does with a part of the table if it is not told otherwise: everything else is INCLUDING."""
+
+
+def _merge(like: ast.LikeClause, feature: str) -> str:
+    choice = _LIKE.get(feature, "INCLUDING")
     for o in like.options:
         if o.feature in (feature, "ALL"):
-            choice = o.merge != "EXCLUDING"
+            choice = o.merge
     return choice
 
 
-def _like(context: BindContext, like: ast.LikeClause) -> CatalogTable:
+def _includes(like: ast.LikeClause | None, feature: str) -> bool:
+    return like is not None and _merge(like, feature) != "EXCLUDING"
+
+
+def _collides(like: ast.LikeClause, feature: str, what: str, span: Span, *, overwriting: bool = True) -> None:
+    """Refuse a part that both tables have, unless one of them is told to win."""
+    if _merge(like, feature) == "INCLUDING":
+        hint = f"LIKE … (EXCLUDING {feature}) leaves it out"
+        hint += f", (OVERWRITING {feature}) takes yours." if overwriting else "."
+        raise BindError(f"{what} is in table '{like.source}' already", span=span, hint=hint)
+
+
+def _like(context: BindContext, like: ast.LikeClause, x: ast.CreateTable) -> CatalogTable:
+    """What LIKE takes over."""
     found = context.catalog.relation(like.source.names, like.source.span)
     if not isinstance(found, CatalogTable):
         raise BindError(f"'{like.source}' is no table", span=like.source.span, hint="LIKE takes a table.")
-    columns = [
-        c
-        for c in found.columns
-        if c.physical
-        or (c.expr is not None and _includes(like, "GENERATED"))
-        or (c.metadata_key is not None and _includes(like, "METADATA"))
-    ]
+    own = {c.name.name: c for c in x.columns if isinstance(c, (ast.ComputedColumn, ast.MetadataColumn))}
+    columns = []
+    for c in found.columns:
+        feature = "GENERATED" if c.expr is not None else "METADATA" if c.metadata_key is not None else ""
+        kind = ast.ComputedColumn if c.expr is not None else ast.MetadataColumn
+        replaced = bool(feature) and isinstance(own.get(c.name), kind) and _merge(like, feature) == "OVERWRITING"
+        if not replaced and (not feature or _includes(like, feature)):
+            columns.append(c)
+    for o in x.options:
+        if o.key in found.options:
+            _collides(like, "OPTIONS", f"option '{o.key}'", o.key_span)
+    if x.watermarks and found.watermark is not None:
+        _collides(like, "WATERMARKS", "a WATERMARK", x.watermarks[0].span)
+    if x.constraints and found.schema.key:
+        _collides(like, "CONSTRAINTS", "a PRIMARY KEY", x.constraints[0].span, overwriting=False)
+    if x.partitioned_by and found.partition_keys:
+        _collides(like, "PARTITIONS", "PARTITIONED BY", x.partitioned_by[0].span, overwriting=False)
     names = {c.name for c in columns}
     fields = tuple(f for f in found.schema if f.name in names)
     kept = {found.schema[k].name for k in found.schema.key}
@@ -151,8 +209,13 @@ def _like(context: BindContext, like: ast.LikeClause) -> CatalogTable:
     return replace(found, columns=tuple(columns), schema=Schema(fields, key), watermark=watermark)
 
 
-def _column(c: ast.ColumnDef) -> tuple[ast.Identifier, TableColumn, Field]:
+def _column(c: ast.ColumnDef, given: dict[str, Field]) -> tuple[ast.Identifier, TableColumn, Field]:
     match c:
+        case ast.NamedColumn() if given:
+            if c.name.name not in given:
+                raise _unknown(c.name, list(given.values()))
+            taken = given[c.name.name].type
+            return c.name, TableColumn(c.name.name, taken), Field(c.name.name, taken)
         case ast.PhysicalColumn():
             type_ = sql_type(c.type)
             return (
