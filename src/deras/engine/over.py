@@ -30,8 +30,8 @@ Words = npt.NDArray[np.int64]
 
 RANKS = {"ROW_NUMBER": 0, "RANK": 1, "DENSE_RANK": 2}
 """Ranking functions of a stream, by their column in what ``frames`` fills."""
-_PICKS = {"MIN": 0, "MAX": 1, "FIRST_VALUE": 2, "LAST_VALUE": 3}
-_VALUES = {Layout.WORDS: v.WORD, Layout.FLOATS: v.FLOAT, Layout.LIMBS: v.LIMBS, Layout.VIEWS: v.TEXT}
+PICKS = {"MIN": 0, "MAX": 1, "FIRST_VALUE": 2, "LAST_VALUE": 3}
+VALUES = {Layout.WORDS: v.WORD, Layout.FLOATS: v.FLOAT, Layout.LIMBS: v.LIMBS, Layout.VIEWS: v.TEXT}
 _NONE = np.zeros(0, np.int64)
 _TIME = BIGINT.with_nullable(False)
 
@@ -122,7 +122,7 @@ class Frames:
                 self._lags.append(call)
             elif call.function in ("LEAD", "NTILE", "PERCENT_RANK", "CUME_DIST"):
                 raise PlanError(f"{call.function} needs rows that come later, which a stream does not have")
-            elif call.function in _PICKS and (self.bounded or (t is not None and t.layout is Layout.VIEWS)):
+            elif call.function in PICKS and (self.bounded or (t is not None and t.layout is Layout.VIEWS)):
                 result_type(call.function, t)
                 self._from.append(("pick", len(picks)))
                 picks.append(call)
@@ -201,9 +201,9 @@ class Frames:
         self._pick_rows = np.array(
             [
                 (
-                    _PICKS[c.function],
+                    PICKS[c.function],
                     at(arg)[0],
-                    _VALUES[fields[arg].type.layout],
+                    VALUES[fields[arg].type.layout],
                     *at(arg)[1:],
                     *at(filter_),
                     first + 2 * n,
@@ -254,7 +254,7 @@ class Frames:
             )  # fmt: skip
 
     def _bases(self) -> Any:
-        return self._rows._arena.bases if self._stored else np.zeros(1, np.int64)
+        return self._rows.bases if self._stored else np.zeros(1, np.int64)
 
     # ---- rows
 
@@ -324,7 +324,7 @@ class Frames:
                 out.append(Column.of_words(_TIME, times))
             elif as_float:
                 c = delta.columns[i]
-                out.append(Column.of_floats(DOUBLE, _as_float(c), c.valid()))
+                out.append(Column.of_floats(DOUBLE, as_float(c), c.valid()))
             else:
                 out.append(delta.columns[i].with_type(self.input[i].type))
         return out
@@ -458,7 +458,8 @@ class Frames:
         index.release(ids)
 
 
-def _as_float(column: Column) -> Any:
+def as_float(column: Column) -> Any:
+    """The values of a DECIMAL as float64."""
     t = column.type
     if t.layout is Layout.LIMBS:
         limbs = column.limbs()

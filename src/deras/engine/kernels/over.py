@@ -470,3 +470,103 @@ def drain(ids, tab, x, rows, c, out):
             out[m] = _shift(rows, c, tab, x, ids[k])
             m += 1
     return m
+
+
+@kernel(
+    f"void({_RO1}, {_RO1}, boolean, boolean, int64, boolean, int64, {_RO1}, {_RO1}, boolean, int64[::1], int64[::1])"
+)
+def spans(starts, dense, by_rows, low_open, lower, high_open, upper, values, valid, descending, lo, hi):
+    """First and last row of the frame of each row of whole, ordered partitions (empty where ``hi`` is below ``lo``).
+
+    Args:
+        starts: where each partition begins, and the end.
+        dense: DENSE_RANK of each row: peers have the same.
+        by_rows: whether bounds count rows; else they are distances of ``values``.
+        low_open: no lower bound.
+        lower: distance of the lower bound before the row.
+        high_open: no upper bound.
+        upper: distance of the upper bound behind the row.
+        values: what distances are measured by; may be empty where no bound is a distance.
+        valid: 0 where it is NULL: such rows see one another.
+        descending: whether values fall.
+        lo: filled.
+        hi: filled.
+    """
+    for k in range(len(starts) - 1):
+        a = starts[k]
+        b = starts[k + 1]
+        i = a
+        j = a
+        first = a
+        last = a
+        for r in range(a, b):
+            if r > a and dense[r] != dense[r - 1]:
+                first = r
+            if last < r or r == a:
+                last = r
+                while last + 1 < b and dense[last + 1] == dense[r]:
+                    last += 1
+            low = a
+            high = b - 1
+            if by_rows:
+                if not low_open:
+                    low = max(a, r - lower)
+                if not high_open:
+                    high = min(b - 1, r + upper)
+            elif len(valid) > 0 and valid[r] == 0:
+                low = a if low_open else first
+                high = b - 1 if high_open else last
+            else:
+                if not low_open:
+                    if lower == 0:
+                        low = first
+                    else:
+                        while i < b and (
+                            (len(valid) > 0 and valid[i] == 0 and i < r)
+                            or (values[r] - values[i] if not descending else values[i] - values[r]) > lower
+                        ):
+                            i += 1
+                        low = i
+                if not high_open:
+                    if upper == 0:
+                        high = last
+                    else:
+                        j = max(j, last)
+                        while (
+                            j + 1 < b
+                            and not (len(valid) > 0 and valid[j + 1] == 0)
+                            and (values[j + 1] - values[r] if not descending else values[r] - values[j + 1]) <= upper
+                        ):
+                            j += 1
+                        high = j
+                        while high >= a and (
+                            (values[high] - values[r] if not descending else values[r] - values[high]) > upper
+                        ):
+                            high -= 1
+            lo[r] = min(low, high + 1)
+            hi[r] = high
+
+
+@kernel(f"int64({_RO1}, {_RO1}, {_RO1}, int64[:, ::1], int64, int64[::1])")
+def walk(starts, lo, hi, rows, c, events):
+    """Events that move a frame over whole partitions, from what :func:`spans` gave; gives their number.
+
+    ``rows`` are in the partitions' order; the key of a row (cell ``c``) is its partition's place.
+    """
+    m = 0
+    for k in range(len(starts) - 1):
+        i = starts[k]
+        o = starts[k]
+        for r in range(starts[k], starts[k + 1]):
+            while i <= hi[r]:
+                rows[i, c] = k
+                events[m] = i << 2
+                m += 1
+                i += 1
+            while o < lo[r] and o < i:
+                events[m] = o << 2 | 1
+                m += 1
+                o += 1
+            events[m] = np.int64(r) << 2 | 2
+            m += 1
+    return m

@@ -12,6 +12,7 @@ from deras.core.errors import InternalError
 from deras.core.time import MAX_WATERMARK, MIN_WATERMARK
 from deras.engine.due import DueQueue, moment
 from deras.engine.kernels import over as k
+from deras.engine.kernels.index import ALIVE
 from deras.engine.operator import Operator, Out
 from deras.engine.over import Frames
 from deras.engine.rejects import reject_rows
@@ -254,12 +255,11 @@ class Over(Operator):
         if not used:
             return
         start = self._hand if self._hand < used else 0
-        stop = min(used, start + max(_SWEEP, 2 * rows))
-        self._hand = stop
-        ids = np.arange(start, stop)
-        cells = index.tab[start:stop, self._cell(0) : self._cell(k.WAITING) + 1]
-        last = cells[:, k.LAST]
-        old = (index.flags[start:stop] & 4 != 0) & (cells[:, k.WAITING] == 0) & (last > MIN_WATERMARK)
+        ids = np.arange(start, start + min(used, max(_SWEEP, 2 * rows))) % used
+        self._hand = int(ids[-1]) + 1
+        tab, cell = index.tab, self._cell(0)
+        last = tab[ids, cell + k.LAST]
+        old = (index.flags[ids] & ALIVE != 0) & (tab[ids, cell + k.WAITING] == 0) & (last > MIN_WATERMARK)
         old &= last <= high - self._after
         if old.any():
             self._frames.release(ids[old])

@@ -26,16 +26,31 @@ def _over(lowering: Lowering, rel: Over) -> Callable[[], Operator]:
     _check(rel)
     below, schema, partition = rel.input.schema, rel.schema, rel.partition
     origin = lowering.origin("OverAggregate")
+    unit, lower, upper, calls = rel.frame.unit, rel.frame.lower, rel.frame.upper, _calls(rel)
     if not rel.streaming:
-        raise PlanError("OVER over changing rows is not supported yet", span=_span(rel, "call"))
+        order, append, identity = rel.order, rel.input.append_only(), rel.input.upsert_key()
+
+        def make_updating() -> Operator:
+            from deras.engine.operators.over_updating import OverUpdating
+            from deras.engine.ranking import SortKey
+
+            keys = [SortKey(o.column, o.descending, o.nulls_first) for o in order]
+            return OverUpdating(
+                below, partition, keys, unit, lower, upper, calls(), schema, append, identity, origin
+            )  # fmt: skip
+
+        return _made(rel, make_updating)
     rowtime = rel.order[0].column if rel.time == "rowtime" else None
-    unit, size, calls = rel.frame.unit, rel.frame.lower, _calls(rel)
 
     def make() -> Operator:
-        from deras.engine.operators import over as engine
+        from deras.engine.operators.over import Over as Streaming
 
-        return engine.Over(below, partition, rowtime, unit, size, calls(), schema, origin)
+        return Streaming(below, partition, rowtime, unit, lower, calls(), schema, origin)
 
+    return _made(rel, make)
+
+
+def _made(rel: Over, make: Callable[[], Operator]) -> Callable[[], Operator]:
     try:
         make()  # what the engine cannot do is told while planning
     except PlanError as err:
