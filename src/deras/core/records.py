@@ -58,6 +58,7 @@ class Rejected:
         raw: the record's bytes, or the row as JSON text.
         positions: place in the source (``line 7 (byte 120)``), or "".
         times: the row's event time or arrival in ms, or None.
+        meant: its user asked for such rows to go: they never fail the job.
     """
 
     reason: Reason
@@ -66,6 +67,7 @@ class Rejected:
     raw: list[bytes]
     positions: list[str]
     times: list[int | None]
+    meant: bool = False
 
     def __len__(self) -> int:
         return len(self.messages)

@@ -462,7 +462,7 @@ class Run:
         for r in rejected:
             self.env.metrics.rejected.labels(table, r.reason).inc(len(r))
             self.env.quarantine.add(table, r, seen_at=now, epoch=self.epoch)
-            if self.env.settings.on_error == "fail" and r.reason != "late" and len(r):
+            if self.env.settings.on_error == "fail" and r.reason != "late" and not r.meant and len(r):
                 where = f" at {r.positions[0]}" if r.positions[0] else ""
                 raise RowError(
                     f"a row of {r.origin or table}{where} failed: {r.messages[0]}",

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from deras.core.errors import BindError, PlanError, did_you_mean
 from deras.core.schema import Field, Schema
+from deras.core.types import MAX_LENGTH
 from deras.sql.bind.expressions import not_yet
 from deras.sql.catalog import CatalogTable
 from deras.sql.expr import nodes as e
 from deras.sql.functions.registry import cast_to
 from deras.sql.plan import nodes as p
+from deras.sql.plan.constraints import Constraints
 from deras.sql.syntax import ast
 from deras.sql.types import implicit
 
@@ -44,7 +47,7 @@ def bind_insert(q: QueryBinder, x: ast.Insert, into: CatalogTable | None = None)
     fields = sink_fields(table)
     names = [f.name for f in fields]
     if x.columns:
-        return _some(x, rel, table, fields, names), table
+        return _some(q, x, rel, table, fields, names), table
     if len(rel.schema) != len(fields):
         raise BindError(
             f"the query has {len(rel.schema)} columns, table '{table.name}' takes {len(fields)}",
@@ -52,10 +55,12 @@ def bind_insert(q: QueryBinder, x: ast.Insert, into: CatalogTable | None = None)
             detail=f"Query: {_columns(rel.schema)}. Table: {_columns(Schema(tuple(fields)))}.",
             hint="Name the columns that you give: INSERT INTO t (a, b) …",
         )
-    return _rows(rel, list(range(len(fields))), fields, table, x), table
+    return _rows(q, rel, list(range(len(fields))), fields, table, x), table
 
 
-def _some(x: ast.Insert, rel: p.Rel, table: CatalogTable, fields: list[Field], names: list[str]) -> p.Rel:
+def _some(
+    q: QueryBinder, x: ast.Insert, rel: p.Rel, table: CatalogTable, fields: list[Field], names: list[str]
+) -> p.Rel:
     places: list[int] = []
     for path in x.columns:
         if len(path) > 1:
@@ -77,10 +82,12 @@ def _some(x: ast.Insert, rel: p.Rel, table: CatalogTable, fields: list[Field], n
                 hint="Name it in the column list.",
             )
     source = [places.index(i) if i in places else -1 for i in range(len(fields))]
-    return _rows(rel, source, fields, table, x)
+    return _rows(q, rel, source, fields, table, x)
 
 
-def _rows(rel: p.Rel, source: list[int], fields: list[Field], table: CatalogTable, x: ast.Insert) -> p.Rel:
+def _rows(
+    q: QueryBinder, rel: p.Rel, source: list[int], fields: list[Field], table: CatalogTable, x: ast.Insert
+) -> p.Rel:
     exprs: list[e.Expr] = []
     for f, i in zip(fields, source, strict=True):
         if i < 0:
@@ -103,7 +110,28 @@ def _rows(rel: p.Rel, source: list[int], fields: list[Field], table: CatalogTabl
             for f, x in zip(fields, exprs, strict=True)
         )
     )
-    return p.Calc(schema, rel, tuple(exprs))
+    return _constrained(q, p.Calc(schema, rel, tuple(exprs)), fields)
+
+
+def _constrained(q: QueryBinder, rel: p.Rel, fields: list[Field]) -> p.Rel:
+    """With what the table promises enforced: NOT NULL always, lengths where the settings say so."""
+    settings = q.context.settings
+    null = tuple(
+        i for i, (f, g) in enumerate(zip(fields, rel.schema, strict=True)) if g.type.nullable and not f.type.nullable
+    )
+    fit = settings.get("table.exec.sink.type-length-enforcer")
+    sized = tuple(
+        i
+        for i, f in enumerate(fields)
+        if fit != "IGNORE" and (f.type.is_text or f.type.is_bytes) and f.type.precision < MAX_LENGTH
+    )
+    if not null and not sized:
+        return rel
+    strict = tuple(
+        replace(g, type=g.type.with_nullable(False) if i in null else g.type) for i, g in enumerate(rel.schema)
+    )
+    drop = settings.get("table.exec.sink.not-null-enforcer") == "DROP"
+    return Constraints(Schema(strict), rel, null, sized, "TRIM_PAD" if fit == "TRIM_PAD" else "ERROR", drop)
 
 
 def _item_span(x: ast.Insert, i: int) -> ast.Span:
