@@ -28,7 +28,7 @@ LONG = "a text of more than twelve bytes"
 
 
 def at(ms: int) -> dt.datetime:
-    return dt.datetime(1970, 1, 1) + dt.timedelta(milliseconds=ms)  # noqa: DTZ001 (wall time)
+    return dt.datetime(1970, 1, 1) + dt.timedelta(milliseconds=ms)
 
 
 class Less:

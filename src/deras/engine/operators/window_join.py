@@ -47,6 +47,8 @@ class WindowJoin(Operator):
         kind: INNER, LEFT, RIGHT, FULL, SEMI or ANTI.
         residual: the rest of the condition, a filter over the joined row; its output columns must be the joined ones.
         null_safe: for each key whether NULL equals NULL.
+        shared: whether both inputs come from one source, so that a row's own mark is the watermark of both. Else a step's
+            rows of the left are judged by the right's watermark before the step: as if they had come first.
         origin: what rejected rows are said to come from.
     """
 
@@ -65,6 +67,7 @@ class WindowJoin(Operator):
         kind: regular.JoinKind = "INNER",
         residual: Program | None = None,
         null_safe: Sequence[bool] = (),
+        shared: bool = True,
         origin: str = "WindowJoin",
     ) -> None:
         regular.check_keys(left, right, left_keys, right_keys)
@@ -78,6 +81,7 @@ class WindowJoin(Operator):
         self.residual = residual
         self.null_safe = tuple(null_safe) or (False,) * len(self.keys[0])
         self.schema = Schema(regular.joined_fields(left, right, kind))
+        self.shared = shared
         self.origin = origin
         self._both = Schema((*left.fields, *right.fields))
         pads = regular.padded(kind)
@@ -132,7 +136,13 @@ class WindowJoin(Operator):
             delta = deltas[side]
             if delta is not None and delta.length:
                 delta = regular.single(delta)
-                marks = np.clip(delta.mark_array(), low, high)
+                marks = delta.mark_array()
+                if side == 0 and not self.shared:
+                    before = max(low, int(self._values.get("right", MIN_WATERMARK)))
+                    marks = np.clip(marks, low, min(before, high))
+                else:
+                    self._values["right"] = max(int(marks[-1]), int(self._values.get("right", MIN_WATERMARK)))
+                    marks = np.clip(marks, low, high)
                 seen.append(marks)
                 self._take(side, delta, marks, dropped)
         fired: list[Delta] = []
@@ -150,7 +160,8 @@ class WindowJoin(Operator):
 
     def _take(self, side: int, delta: Delta, marks: Ids, dropped: list[Rejected]) -> None:
         ends = delta.columns[self.ends[side]].words()
-        late = self._fire_at(ends) <= np.maximum.accumulate(marks)
+        marks = np.maximum.accumulate(marks)
+        late = self._fire_at(ends) <= marks
         if late.any():
             rows = np.flatnonzero(late)
             messages = [

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from deras.core.errors import InternalError
 from deras.core.schema import Schema
 from deras.sql.lower.lowering import lowers
-from deras.sql.plan.joins import Join
+from deras.sql.plan.joins import Join, WindowJoin
+from deras.sql.plan.rel import walk
+from deras.sql.plan.windowed import window_bound
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -42,5 +44,34 @@ def _join(lowering: Lowering, rel: Join) -> Callable[[], Operator]:
         both = Schema((*left.fields, *right.fields))
         program = None if residual is None else RowProgram(both, both, None, residual, zone)
         return engine.Join(left, right, *keys, program, *appends, origin, kind, safe, *unique)
+
+    return make
+
+
+@lowers(WindowJoin)
+def _window_join(lowering: Lowering, rel: WindowJoin) -> Callable[[], Operator]:
+    left, right, zone = rel.left.schema, rel.right.schema, lowering.zone
+    residual, kind, window_zone = rel.residual, rel.kind, rel.zone
+    ends = rel.left_keys[rel.end], rel.right_keys[rel.end]
+    # The window's own bounds are equal in all rows that meet.
+    bounds = [
+        at
+        for at, (a, b) in enumerate(zip(rel.left_keys, rel.right_keys, strict=True))
+        if window_bound(rel.left, a) is not None and window_bound(rel.left, a) == window_bound(rel.right, b)
+    ]
+    rest = [at for at in range(len(rel.left_keys)) if at not in bounds]
+    keys = [rel.left_keys[at] for at in rest], [rel.right_keys[at] for at in rest]
+    safe = [rel.safe[at] for at in rest]
+    origin = lowering.origin("WindowJoin")
+    tables = [{r.normal() for r in walk(side) if not r.inputs()} for side in rel.inputs()]
+    shared = tables[0] == tables[1] and len(tables[0]) == 1
+
+    def make() -> Operator:
+        from deras.engine.operators import window_join as engine
+        from deras.sql.expr.program import RowProgram
+
+        both = Schema((*left.fields, *right.fields))
+        program = None if residual is None else RowProgram(both, both, None, residual, zone)
+        return engine.WindowJoin(left, right, *keys, *ends, window_zone, kind, program, safe, shared, origin)
 
     return make

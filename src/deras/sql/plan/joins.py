@@ -184,3 +184,35 @@ def condition_text(join: Join) -> str:
     rest = "" if join.residual is None else f", where: {expression(join.residual, [*left, *right])}"
     aware = ", null-aware" if join.null_aware else ""
     return f"kind: {join.kind}, on: [{', '.join(on)}]{rest}{aware}"
+
+
+@dataclass(frozen=True, slots=True)
+class WindowJoin(Join):
+    """A join of rows of equal windows, insert-only, when the window ends. ``end``: which key is the window's end."""
+
+    end: int = 0
+    zone: str | None = None
+
+    def makes_updates(self) -> bool:
+        """Rows come when they are final."""
+        return False
+
+    def window_bounds(self) -> frozenset[int]:
+        """Those of the sides that are not padded."""
+        n = len(self.left.schema)
+        left = frozenset() if self.pads[1] else self.left.window_bounds()
+        if self.half or self.pads[0]:
+            return left
+        return left | {n + i for i in self.right.window_bounds()}
+
+    def describe(self) -> str:
+        """Kind and condition."""
+        return f"WindowJoin({condition_text(self)})"
+
+    def kept(self) -> str:
+        """Open windows."""
+        return "rows of open windows, bounded by the watermark"
+
+    def warnings(self) -> list[str]:
+        """None: windows end."""
+        return []

@@ -14,6 +14,7 @@ from deras.sql.rules.push_filters import push_filters
 from deras.sql.rules.ranks import ranks
 from deras.sql.rules.values_calcs import values_calcs
 from deras.sql.rules.window_aggregates import window_aggregates
+from deras.sql.rules.window_joins import window_joins
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,6 +27,7 @@ RULES: tuple[Callable[[p.Rel], p.Rel], ...] = (
     push_filters,
     join_filters,
     join_keys,
+    window_joins,
     interval_joins,
     window_aggregates,
     ranks,
