@@ -10,12 +10,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["DerasError", "__version__", "connect", "udf"]
+__all__ = ["DerasError", "__version__", "connect", "udf", "udtf"]
 
 if TYPE_CHECKING:
     from deras.core.errors import DerasError
     from deras.session import connect
-    from deras.session.udf import udf
+    from deras.session.udf import udf, udtf
 
 
 def __getattr__(name: str) -> Any:
@@ -24,10 +24,10 @@ def __getattr__(name: str) -> Any:
         from deras.session import connect
 
         return connect
-    if name == "udf":
-        from deras.session.udf import udf
+    if name in ("udf", "udtf"):
+        from deras.session import udf
 
-        return udf
+        return getattr(udf, name)
     if name == "DerasError":
         from deras.core.errors import DerasError
 

@@ -15,7 +15,7 @@ from deras.sql.expr import nodes as e
 from deras.sql.expr.moments import parse_date, parse_time, parse_timestamp
 from deras.sql.functions import aggregates, operators, registry
 from deras.sql.functions.registry import ArgumentError, cast_to
-from deras.sql.functions.udf import UserFunction, load
+from deras.sql.functions.udf import UserFunction
 from deras.sql.syntax import ast
 from deras.sql.types import castable, sql_type
 
@@ -423,32 +423,17 @@ class ExprBinder:
         return self.bind(a)
 
     def _user(self, own: Any, x: ast.Call) -> e.Expr:
-        udf = own.udf
-        if udf is None:
-            try:
-                udf = load(own.identifier, own.name, self.context.folder)
-            except Exception as err:
-                raise BindError(f"function '{own.name}': {err}", span=x.span, hint=getattr(err, "hint", "")) from err
-        assert isinstance(udf, UserFunction)  # noqa: S101 (for the type checker)
-        args = [self.bind(a) for a in x.args]
-        if udf.input_types is not None:
-            if len(args) != len(udf.input_types):
-                raise BindError(
-                    f"function '{own.name}' takes {len(udf.input_types)} arguments, not {len(args)}", span=x.span
-                )
-            cast = []
-            for a, wanted, node in zip(args, udf.input_types, x.args, strict=True):
-                from deras.sql.types import implicit
-
-                if not implicit(a.type, wanted):
-                    raise BindError(
-                        f"function '{own.name}' takes {wanted} here, not {a.type.with_nullable(True)}",
-                        span=node.span,
-                        hint=f"Convert with CAST(… AS {wanted}).",
-                    )
-                cast.append(cast_to(a, wanted))
-            args = cast
-        args = [cast_to(a, t.STRING) if a.type.kind is Kind.NULL else a for a in args]
+        try:
+            udf = own.loaded(self.context.folder)
+        except Exception as err:
+            raise BindError(f"function '{own.name}': {err}", span=x.span, hint=getattr(err, "hint", "")) from err
+        if not isinstance(udf, UserFunction):
+            raise BindError(
+                f"'{own.name}' is a table function, which stands in FROM",
+                span=x.name.span,
+                hint=f"Write CROSS JOIN LATERAL TABLE({own.name}(…)) AS t(…).",
+            )
+        args = cast_arguments(own.name, udf.input_types, [self.bind(a) for a in x.args], x)
         return e.UdfCall(udf.result_type, udf, tuple(args), at=self._at(x))
 
     def _aggregate(self, x: ast.Call) -> e.Expr:
@@ -477,6 +462,30 @@ class ExprBinder:
             type_ = type_.with_nullable(True)
         distinct = x.distinct and x.function not in ("MIN", "MAX")
         return e.AggregateRef(type_, x.function, tuple(args), distinct, condition, at=self._at(x))
+
+
+def cast_arguments(
+    name: str, wanted: Sequence[SqlType] | None, args: list[e.Expr], x: ast.Call
+) -> list[e.Expr]:
+    """Arguments of a Python function in its declared types.
+
+    Raises:
+        BindError: too many or few, or of another type.
+    """
+    from deras.sql.types import implicit
+
+    if wanted is not None:
+        if len(args) != len(wanted):
+            raise BindError(f"function '{name}' takes {len(wanted)} arguments, not {len(args)}", span=x.span)
+        for a, type_, node in zip(args, wanted, x.args, strict=True):
+            if not implicit(a.type, type_):
+                raise BindError(
+                    f"function '{name}' takes {type_} here, not {a.type.with_nullable(True)}",
+                    span=node.span,
+                    hint=f"Convert with CAST(… AS {type_}).",
+                )
+        args = [cast_to(a, type_) for a, type_ in zip(args, wanted, strict=True)]
+    return [cast_to(a, t.STRING) if a.type.kind is Kind.NULL else a for a in args]
 
 
 # Functions of Flink 2.3 that are planned, so that the message can say so.

@@ -5,14 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from deras.core.errors import BindError
+from deras.core.errors import BindError, ConfigError
 from deras.core.schema import Field, Schema
 from deras.core.types import INT, Kind
 from deras.sql.bind.decorrelate import pull
-from deras.sql.bind.expressions import ExprBinder, not_yet
+from deras.sql.bind.expressions import ExprBinder, cast_arguments, not_yet
 from deras.sql.bind.scope import Scope
 from deras.sql.bind.subqueries import Correlation
 from deras.sql.expr import nodes as e
+from deras.sql.functions.udtf import UserTableFunction
 from deras.sql.plan import nodes as p
 from deras.sql.plan.correlate import Correlate, UnnestFunction
 from deras.sql.plan.joins import JoinKind, joined_schema
@@ -164,11 +165,16 @@ def _function(
 
     name = r.call.name.parts[-1].name
     own = q.context.catalog.function(name)
-    found = own.table_function(q.context.folder) if own is not None and hasattr(own, "table_function") else None
-    if found is None:
+    found = None
+    if own is not None:
+        try:
+            found = own.loaded(q.context.folder)
+        except ConfigError as err:
+            raise BindError(f"function '{own.name}': {err}", span=r.call.span, hint=err.hint) from err
+    if not isinstance(found, UserTableFunction):
         raise no_table_function(q, r)
     binder = ExprBinder(q.context, scope, clause=name)
-    args = [binder.bind(a) for a in r.call.args]
+    args = cast_arguments(found.name, found.input_types, [binder.bind(a) for a in r.call.args], r.call)
     return correlate(left, scope, found, args, r.alias, outer=outer)
 
 

@@ -47,7 +47,8 @@ def call_udf(udf: UserFunction, types: Sequence[SqlType], type_: SqlType, args: 
     return _vectorised(udf, type_, given, rows)
 
 
-def _python(s: pl.Series, t: SqlType) -> list[Any]:
+def python_values(s: pl.Series, t: SqlType) -> list[Any]:
+    """Values as a user's function gets them: a MAP as a dict."""
     values = s.to_list()
     if t.kind is Kind.MAP:
         return [None if v is None else {x["key"]: x["value"] for x in v} for v in values]
@@ -56,7 +57,7 @@ def _python(s: pl.Series, t: SqlType) -> list[Any]:
 
 def _per_value(udf: UserFunction, types: Sequence[SqlType], type_: SqlType, args: list[pl.Series], rows: int) -> Result:
     f = udf.function
-    columns = [_python(a, t) for a, t in zip(args, types, strict=True)]
+    columns = [python_values(a, t) for a, t in zip(args, types, strict=True)]
     out: list[Any] = [None] * rows
     messages: dict[int, str] = {}
     arguments = zip(*columns, strict=True) if columns else (() for _ in range(rows))
@@ -64,20 +65,23 @@ def _per_value(udf: UserFunction, types: Sequence[SqlType], type_: SqlType, args
         try:
             out[i] = f(*values)
         except Exception as e:  # noqa: BLE001 (a user's function may raise anything)
-            messages[i] = _trace(e)
+            messages[i] = trace(e)
     return _result(udf, type_, out, messages)
 
 
-def _trace(e: Exception) -> str:
+def trace(e: Exception) -> str:
+    """An exception with the user's own frames."""
     # The first frame is ours.
     frames = traceback.extract_tb(e.__traceback__)[1:]
     where = "".join(traceback.format_list(frames))
     return f"{type(e).__name__}: {e}\n{where}".rstrip()
 
 
-def _result(udf: UserFunction, type_: SqlType, out: list[Any], messages: dict[int, str]) -> Result:
+def series_of(out: list[Any], type_: SqlType, who: str) -> tuple[pl.Series, dict[int, str]]:
+    """Python values as a frame's series, and messages for those that are not of the type (NULL in the series)."""
+    messages: dict[int, str] = {}
     try:
-        made = _series(out, type_)
+        return _series(out, type_), messages
     except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
         kept: list[Any] = []
         for i, v in enumerate(out):
@@ -85,9 +89,13 @@ def _result(udf: UserFunction, type_: SqlType, out: list[Any], messages: dict[in
                 kept.append(_series([v], type_)[0])
             except (TypeError, ValueError, OverflowError, pl.exceptions.PolarsError):
                 kept.append(None)
-                shown = repr(v)
-                messages[i] = f"function {udf.name} gave {shown[:80]}, which is no {type_.with_nullable(True)}"
-        made = pl.Series("", kept, dtype=_frame(type_))
+                messages[i] = f"{who} gave {repr(v)[:80]}, which is no {type_.with_nullable(True)}"
+        return pl.Series("", kept, dtype=_frame(type_)), messages
+
+
+def _result(udf: UserFunction, type_: SqlType, out: list[Any], messages: dict[int, str]) -> Result:
+    made, wrong = series_of(out, type_, f"function {udf.name}")
+    messages |= wrong
     if not messages:
         return made, None, None
     failed = np.zeros(len(made), np.bool_)
@@ -144,4 +152,4 @@ def _vectorised(udf: UserFunction, type_: SqlType, args: list[pl.Series], rows: 
             failed = np.concatenate([np.zeros(len(r[0]), np.bool_) if r[1] is None else r[1] for r in (low, high)])
             messages = dict(low[2] or {}) | {half + k: v for k, v in (high[2] or {}).items()}
             return made, failed if failed.any() else None, messages or None
-        return pl.Series("", [None] * rows, dtype=_frame(type_)), np.ones(rows, np.bool_), {0: _trace(e)}
+        return pl.Series("", [None] * rows, dtype=_frame(type_)), np.ones(rows, np.bool_), {0: trace(e)}

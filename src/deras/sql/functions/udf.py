@@ -8,11 +8,14 @@ import inspect
 import typing
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from deras.core import types as t
 from deras.core.errors import ConfigError
 from deras.core.types import SqlType
+
+if TYPE_CHECKING:
+    from deras.sql.functions.udtf import UserTableFunction
 
 FuncType = Literal["general", "polars", "numpy", "pandas"]
 
@@ -59,7 +62,12 @@ class UserFunction:
         return replace(self, name=name)
 
 
-def _type(given: Any) -> SqlType:
+def type_of(given: Any) -> SqlType:
+    """A type from its SQL text, a Python class or an object of ``DataTypes``.
+
+    Raises:
+        ConfigError: it is none.
+    """
     if isinstance(given, SqlType):
         return given
     if isinstance(given, str):
@@ -70,7 +78,7 @@ def _type(given: Any) -> SqlType:
         return _ANNOTATIONS[given]
     text = getattr(given, "as_sql", None)
     if callable(text):
-        return _type(text())
+        return type_of(text())
     raise ConfigError(f"{given!r} is no SQL type", hint="Write for example result_type='DOUBLE'.")
 
 
@@ -107,6 +115,8 @@ def udf(
         return lambda g: udf(g, input_types, result_type, deterministic, name, func_type)
     if isinstance(f, UserFunction):
         return f
+    if isinstance(f, type):
+        f = f()
     target = f.eval if hasattr(f, "eval") else f
     given = name or getattr(f, "__name__", type(f).__name__)
     if func_type not in typing.get_args(FuncType):
@@ -117,30 +127,38 @@ def udf(
         hints = typing.get_type_hints(target)
     except (NameError, TypeError):
         hints = {}
-    result = _type(result_type) if result_type is not None else _annotation(hints.get("return"))
+    result = type_of(result_type) if result_type is not None else _annotation(hints.get("return"))
     if result is None:
         raise ConfigError(
             f"function '{given}' has no result type",
             hint="Write @udf(result_type='DOUBLE'), or annotate what it returns.",
         )
-    inputs: tuple[SqlType, ...] | None = None
+    inputs = declared_inputs(input_types, target, hints if func_type == "general" else {})
+    return UserFunction(target, result, inputs, given, steady(f, deterministic), func_type)  # type: ignore[arg-type]
+
+
+def declared_inputs(input_types: Any, target: Any, hints: dict[str, Any]) -> tuple[SqlType, ...] | None:
+    """Types of the arguments as declared, or as annotated if all are; None: whatever comes."""
     if input_types is not None:
         many = input_types if isinstance(input_types, Sequence) and not isinstance(input_types, str) else [input_types]
-        inputs = tuple(_type(x) for x in many)
-    elif func_type == "general":
-        try:
-            parameters = [p for p in inspect.signature(target).parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
-        except (TypeError, ValueError):
-            parameters = []
-        found = [_annotation(hints.get(p.name)) for p in parameters]
-        if found and all(x is not None for x in found) and all(p.default is p.empty for p in parameters):
-            inputs = tuple(x for x in found if x is not None)
-    steady = getattr(f, "is_deterministic", None)
-    fixed = deterministic if deterministic is not None else bool(steady()) if callable(steady) else True
-    return UserFunction(target, result, inputs, given, fixed, func_type)  # type: ignore[arg-type]
+        return tuple(type_of(x) for x in many)
+    try:
+        parameters = [p for p in inspect.signature(target).parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
+    except (TypeError, ValueError):
+        return None
+    found = [_annotation(hints.get(p.name)) for p in parameters]
+    if found and all(x is not None for x in found) and all(p.default is p.empty for p in parameters):
+        return tuple(x for x in found if x is not None)
+    return None
 
 
-def load(identifier: str, name: str, folder: Any = None) -> UserFunction:
+def steady(f: Any, deterministic: bool | None) -> bool:
+    """Whether a function says that it is deterministic; it is unless it says otherwise."""
+    said = getattr(f, "is_deterministic", None)
+    return deterministic if deterministic is not None else bool(said()) if callable(said) else True
+
+
+def load(identifier: str, name: str, folder: Any = None) -> UserFunction | UserTableFunction:
     """The function of ``'module.function'``, looked for in the project's folder first.
 
     Raises:
@@ -158,6 +176,9 @@ def load(identifier: str, name: str, folder: Any = None) -> UserFunction:
     if place and place not in sys.path:
         sys.path.insert(0, place)
         importlib.invalidate_caches()
+    from deras.sql.functions import pyflink
+
+    pyflink.stand_in()
     try:
         found = getattr(importlib.import_module(module), attribute)
     except ModuleNotFoundError as e:
@@ -169,5 +190,18 @@ def load(identifier: str, name: str, folder: Any = None) -> UserFunction:
         raise ConfigError(f"Python module '{module}' has no function '{attribute}'", hint=str(e)) from e
     except Exception as e:
         raise ConfigError(f"importing Python module '{module}' failed", detail=f"{type(e).__name__}: {e}") from e
+    return declared(found).named(name)
+
+
+def declared(found: Any) -> UserFunction | UserTableFunction:
+    """A function of a user's module as what it says it is.
+
+    Raises:
+        ConfigError: it lacks a result type.
+    """
+    from deras.sql.functions.udtf import UserTableFunction
+
+    if isinstance(found, (UserFunction, UserTableFunction)):
+        return found
     made: UserFunction = udf(found)
-    return made.named(name)
+    return made

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from deras.core.errors import PlanError
 from deras.sql.lower.lowering import lowers
 from deras.sql.plan.correlate import Correlate, Repeat
+from deras.sql.plan.text import blame
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,6 +19,12 @@ if TYPE_CHECKING:
 @lowers(Correlate)
 def _correlate(lowering: Lowering, rel: Correlate) -> Callable[[], Operator]:
     below, schema, append = rel.input.schema, rel.schema, rel.append_only()
+    if not append and not rel.function.deterministic:
+        raise PlanError(
+            f"table function '{rel.function}' is not deterministic, but its input is updated",
+            detail=f"Updates come from {blame(rel.input)}. Rows that go could not be found again.",
+            hint="Call it on rows that are only inserted, or declare it deterministic if it is.",
+        )
     function, args, outer = rel.function, rel.args, rel.outer
     origin = lowering.origin(str(function))
 
