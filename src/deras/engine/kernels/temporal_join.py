@@ -38,6 +38,31 @@ def changes(ids, weights, tab, c, keep):
     return n - first
 
 
+@kernel(f"int64({_RO1}, {_RO1}, int64[:, ::1], int64, int64[:, ::1], int64, int64[::1])")
+def newest(ids, times, rows, s, tab, c, keep):
+    """Positions of the rows that are not older than the last version of their key at that moment; their number."""
+    for k in range(len(ids)):
+        tab[ids[k], c + 4] = 0
+    m = 0
+    for k in range(len(ids)):
+        d = ids[k]
+        # The scratch cell holds one more than the position of the key's newest row so far.
+        p = tab[d, c + 4]
+        if p > 0:
+            if times[k] < times[p - 1]:
+                continue
+        else:
+            last = tab[d, c + 1]
+            if last >= 0 and times[k] < rows[last, s]:
+                continue
+        tab[d, c + 4] = k + 1
+        keep[m] = k
+        m += 1
+    for k in range(len(ids)):
+        tab[ids[k], c + 4] = 0
+    return m
+
+
 @kernel(f"void({_RO1}, {_RO1}, int64[:, ::1], int64, int64[:, ::1], int64)")
 def insert(ids, new, rows, s, tab, c):
     """New versions into the lists of their keys, by time; those of one moment by arrival."""

@@ -53,6 +53,7 @@ class TemporalJoin(Operator):
         strict: whether the version must be from before the row's time (``ASOF`` with ``>``).
         left_append: whether the left only inserts.
         origin: what rejected rows are said to come from.
+        newest: whether versions older than the key's last one are passed over, as in a view of the latest rows.
         name: in messages.
     """
 
@@ -72,6 +73,7 @@ class TemporalJoin(Operator):
         strict: bool = False,
         left_append: bool = True,
         origin: str = "TemporalJoin",
+        newest: bool = False,
         name: str = "temporal join",
     ) -> None:
         for a, b in zip(left_keys, right_keys, strict=True):
@@ -87,6 +89,7 @@ class TemporalJoin(Operator):
         self.strict = strict
         self.append_only = left_append
         self.origin = origin
+        self.newest = newest
         self.name = name
 
     def open(self, state: State) -> None:
@@ -186,6 +189,13 @@ class TemporalJoin(Operator):
         if delta.weights is not None:
             keep = np.empty(delta.length, np.int64)
             m = k.changes(groups, np.ascontiguousarray(delta.weights), self._index.tab, self._group + 4, keep)
+            if m < delta.length:
+                delta, marks, groups = delta.take(keep[:m]), marks[keep[:m]], groups[keep[:m]]
+        if self.newest:
+            keep = np.empty(delta.length, np.int64)
+            m = k.newest(
+                groups, self._ms(1, delta), self._versions.tab, self._versions.cell0, self._index.tab, self._group, keep
+            )  # fmt: skip
             if m < delta.length:
                 delta, marks, groups = delta.take(keep[:m]), marks[keep[:m]], groups[keep[:m]]
         rows = self._versions.append(delta.columns, delta.length)

@@ -99,21 +99,21 @@ def bind_as_of(q: QueryBinder, r: ast.Join, right_ref: ast.TableRef) -> tuple[p.
     kind: JoinKind = "LEFT" if r.kind == "LEFT" else "INNER"
     plain = replace(r, kind=r.kind if r.kind != "COMMA" else "CROSS")
     rel, scope = joined(q, plain, kind, left, left_scope, right, right_scope)
-    found = _versions(rel, time.index, right_ref.span)
+    found = _versions(rel, time.index, right_ref.span, q.context.settings.zone)
     columns = [replace(c, field=replace(found.schema[c.index], name=c.field.name)) for c in scope.columns]
     return found, Scope(columns, scope.outer)
 
 
-def _versions(rel: p.Rel, time: int, span: Span) -> p.Rel:
+def _versions(rel: p.Rel, time: int, span: Span, zone: str) -> p.Rel:
     """The plan with its join as one with versions; projections above it stay."""
     if isinstance(rel, p.Calc):
-        made = _versions(rel.input, time, span)
+        made = _versions(rel.input, time, span, zone)
         return _over(rel, made)
     assert isinstance(rel, p.Join)  # noqa: S101
     keyed = join_keys(rel)
     join = keyed.input if isinstance(keyed, p.Calc) else keyed
     assert isinstance(join, p.Join)  # noqa: S101
-    found = _temporal(join, rel.right, time, span)
+    found = _temporal(join, rel.right, time, span, zone)
     return _over(keyed, found) if isinstance(keyed, p.Calc) else found
 
 
@@ -128,9 +128,12 @@ def _over(rel: p.Calc, made: p.Rel) -> p.Rel:
     return replace(rel, schema=Schema(fields), input=made)
 
 
-def _temporal(join: p.Join, table: p.Rel, time: int, span: Span) -> TemporalJoin:
+def _temporal(join: p.Join, table: p.Rel, time: int, span: Span, zone: str) -> TemporalJoin:
     """The join with versions of a table; ``join`` may have columns added to the right for computed keys."""
-    key = table.upsert_key() or table.schema.key
+    from deras.sql.rules import optimise
+
+    # Only the rules see that a rank of one is a latest row.
+    key = table.schema.key or optimise(table, zone).upsert_key()
     names = table.schema.names
     if not key:
         raise PlanError(

@@ -58,7 +58,7 @@ def _temporal(lowering: Lowering, rel: TemporalJoin) -> Callable[[], Operator]:
 
         return engine.TemporalJoin(
             left, right, *keys, left_time, right_time, kind, _residual(left, right, rel.residual, zone), rel.schema,
-            rel.strict, append, origin,
+            rel.strict, append, origin, rel.newest,
         )  # fmt: skip
 
     return make

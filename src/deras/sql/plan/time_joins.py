@@ -125,9 +125,11 @@ class TemporalJoin(Bounded):
     """Each row of the left with the version of its key at the row's time.
 
     ``right_keys`` are the key of which the right has versions. ``strict``: the version is from before the row's time.
+    ``newest``: a version older than the key's last is passed over.
     """
 
     strict: bool = False
+    newest: bool = False
 
     def append_only(self) -> bool:
         """As the left: what was given is not changed by later versions."""

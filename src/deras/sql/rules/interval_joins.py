@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from deras.core.types import Kind
 from deras.sql.expr import nodes as e
 from deras.sql.expr.analysis import movable
 from deras.sql.plan import nodes as p
-from deras.sql.plan.time_joins import Bounded, IntervalJoin, joined_schema
+from deras.sql.plan.rank import Deduplicate
+from deras.sql.plan.time_joins import Bounded, IntervalJoin, TemporalJoin, joined_schema
 
 if TYPE_CHECKING:
     from deras.core.schema import Schema
@@ -31,6 +32,8 @@ def interval_joins(rel: p.Rel) -> p.Rel:
     """Rewrite a join of insert-only inputs; the schema stays, so that it can be a rule."""
     if isinstance(rel, p.Calc):
         return _filtered(rel)
+    if isinstance(rel, TemporalJoin):
+        return _history(rel)
     made = interval_join(rel) if isinstance(rel, p.Join) else None
     if made is None:
         return rel
@@ -110,6 +113,30 @@ def _filtered(rel: p.Calc) -> p.Rel:
         return rel
     made = join.rebuild((_filter(join.left, left), _filter(join.right, right)))
     return p.Calc(rel.schema, made, rel.exprs, e.conjunction(stay))
+
+
+def _history(rel: TemporalJoin) -> p.Rel:
+    """The versions of a view of the latest rows are the rows below it, so none is lost that a step replaces."""
+    assert rel.right_time is not None  # noqa: S101
+    calcs: list[p.Calc] = []
+    below = rel.right
+    columns = [*rel.right_keys, rel.right_time]
+    while isinstance(below, p.Calc) and below.predicate is None:
+        if below.exprs is not None:
+            exprs = [below.exprs[i] for i in columns]
+            columns = [x.index for x in exprs if isinstance(x, e.InputRef)]
+            if len(columns) < len(exprs):
+                return rel
+        calcs.append(below)
+        below = below.input
+    if not isinstance(below, Deduplicate) or below.keep != "last" or below.time != columns[-1]:
+        return rel
+    if set(below.partition) != set(columns[:-1]):
+        return rel
+    made = below.input
+    for c in reversed(calcs):
+        made = replace(c, input=made)
+    return replace(rel, right=made, newest=True)
 
 
 def _filter(rel: p.Rel, terms: list[e.Expr]) -> p.Rel:
