@@ -160,7 +160,10 @@ def ours(q: Question) -> dict[str, Any]:
     except DerasError as e:
         return {"rejected": e.render()}
     runner = Runner(case)
-    stage: Stage = runner.straight(1)
+    try:
+        stage: Stage = runner.straight(1)
+    except DerasError as e:
+        return {"fails": e.render()}
     failed = [m for reason, m, _ in stage.dropped if reason not in ("late", "expired")]
     if failed:
         return {"fails": failed[0]}

@@ -120,7 +120,7 @@ def beyond_flink(p: Pattern) -> str:
     """Why Flink refuses a pattern; "" if it runs it."""
     items = linear(p)
     if items is None:
-        return "groups, alternation, PERMUTE and exclusion"
+        return "a pattern with groups, alternation, PERMUTE or exclusion"
     names = variables(p)
     if len(set(names)) < len(names):
         return "a variable that stands in the pattern twice"

@@ -256,7 +256,7 @@ class Match(Operator):
     def _sorted(self, limit: int) -> tuple[Words, Words]:
         """Times and rows that wait no longer, in order."""
         none = np.zeros(0, np.int64)
-        if self._next > limit:
+        if not self._pending or self._next > limit:
             return none, none
         times = np.concatenate([t for t, _ in self._pending])
         ids = np.concatenate([i for _, i in self._pending])
