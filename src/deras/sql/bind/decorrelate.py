@@ -13,6 +13,7 @@ from deras.core.schema import Field, Schema
 from deras.sql.expr import nodes as e
 from deras.sql.functions.operators import EQUALS
 from deras.sql.plan import nodes as p
+from deras.sql.plan.rank import Rank
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,6 +68,8 @@ def pull(rel: p.Rel, at: e.Where | None) -> tuple[p.Rel, list[e.Expr]]:
             return _aggregate(rel, at)
         case p.WindowTvf():
             return _window(rel, at)
+        case Rank() if rel.limit is None:
+            return _rank(rel, at)
     raise _refused(rel, at)
 
 
@@ -185,6 +188,45 @@ def _aggregate(rel: p.Aggregate, at: e.Where | None) -> tuple[p.Rel, list[e.Expr
     made = p.Aggregate(schema, source, (*rel.keys, *added), rel.calls)
     more = len(added)
     return _picked(made, [*range(k), *range(k + more, n + more), *range(k, k + more)]), moved
+
+
+def _rank(rel: Rank, at: e.Where | None) -> tuple[p.Rel, list[e.Expr]]:
+    """The first rows for each row around are the first rows of each key that it is compared with."""
+    below, terms = pull(rel.input, at)
+    columns: list[e.Expr] = [e.InputRef(f.type, i) for i, f in enumerate(below.schema)]
+    keys: list[int] = []
+    moved: list[e.Expr] = []
+    n = len(rel.schema)
+    ranked = n - len(rel.input.schema)  # 1 with the rank's column, else 0
+
+    def key(x: e.Expr) -> e.Expr:
+        if x not in columns:
+            columns.append(x)
+        k = columns.index(x)
+        if k not in keys:
+            keys.append(k)
+        place = k if k < n - ranked else k + ranked
+        return e.InputRef(x.type, place, at=x.at)
+
+    for t in terms:
+        if not isinstance(t, e.Call) or (t.function is not EQUALS and t.function.name != "IS NOT DISTINCT FROM"):
+            raise _refused(rel, at)
+        a, b = t.args
+        if not e.refs(a) and _reads_outer(b) is None:
+            moved.append(replace(t, args=(a, key(b))))
+        elif not e.refs(b) and _reads_outer(a) is None:
+            moved.append(replace(t, args=(key(a), b)))
+        else:
+            raise _refused(rel, at)
+    source: p.Rel = below
+    if len(columns) > len(below.schema):
+        fields = (*below.schema.fields, *(Field(f"$c{i}", x.type) for i, x in enumerate(columns[len(below.schema) :])))
+        source = p.Calc(Schema(tuple(fields)), below, tuple(columns))
+    shown = (*source.schema.fields, *rel.schema.fields[n - ranked :])
+    made = replace(rel, schema=Schema(shown), input=source, partition=(*rel.partition, *keys))
+    width = len(source.schema)
+    order = [*range(n - ranked), *range(width, width + ranked), *range(n - ranked, width)]
+    return _picked(made, order), moved
 
 
 def _window(rel: p.WindowTvf, at: e.Where | None) -> tuple[p.Rel, list[e.Expr]]:
