@@ -39,6 +39,7 @@ query rows unbounded by key
 SELECT item, who, SUM(n) OVER w AS s, COUNT(*) OVER w AS c, AVG(d) OVER w AS a, MIN(price) OVER w AS mi, MAX(item) OVER w AS ma FROM bid WINDOW w AS (PARTITION BY who ORDER BY bidtime ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW)
 
 query range preceding by key
+# differs: which rows behind the watermark are late
 SELECT item, who, SUM(n) OVER w AS s, COUNT(*) OVER w AS c, AVG(price) OVER w AS a, MIN(n) OVER w AS mi, MAX(item) OVER w AS ma FROM bid WINDOW w AS (PARTITION BY who ORDER BY bidtime RANGE BETWEEN INTERVAL '5' MINUTE PRECEDING AND CURRENT ROW)
 
 query range preceding, no key
@@ -51,9 +52,11 @@ query short frames
 SELECT item, SUM(n) OVER (PARTITION BY who ORDER BY bidtime ROWS 1 PRECEDING) AS s FROM bid
 
 query short range
+# differs: which rows behind the watermark are late
 SELECT item, SUM(n) OVER (PARTITION BY who ORDER BY bidtime RANGE INTERVAL '2' MINUTE PRECEDING) AS s FROM bid
 
 query rows current row
+# differs: Flink refuses it
 SELECT item, SUM(n) OVER (PARTITION BY who ORDER BY bidtime ROWS BETWEEN CURRENT ROW AND CURRENT ROW) AS s FROM bid
 
 query range unbounded, no key
@@ -75,27 +78,34 @@ query distinct, unbounded
 SELECT item, COUNT(DISTINCT n) OVER w AS c, SUM(DISTINCT n) OVER w AS s FROM bid WINDOW w AS (PARTITION BY who ORDER BY bidtime)
 
 query filter
+# differs: Flink refuses it
 SELECT item, COUNT(*) FILTER (WHERE n > 3) OVER w AS c FROM bid WINDOW w AS (PARTITION BY who ORDER BY bidtime)
 
 query row_number
 SELECT item, who, ROW_NUMBER() OVER (PARTITION BY who ORDER BY bidtime) AS r FROM bid
 
 query rank
+# differs: Flink gives peers the last rank
 SELECT item, who, RANK() OVER (PARTITION BY who ORDER BY bidtime) AS r FROM bid
 
 query dense_rank
+# differs: Flink gives peers the last rank
 SELECT item, who, DENSE_RANK() OVER (PARTITION BY who ORDER BY bidtime) AS r FROM bid
 
 query lag
+# differs: Flink counts peers wrongly
 SELECT item, who, LAG(n) OVER (PARTITION BY who ORDER BY bidtime) AS l FROM bid
 
 query lag 2 with default
+# differs: Flink counts peers wrongly
 SELECT item, who, LAG(n, 2, -1) OVER (PARTITION BY who ORDER BY bidtime) AS l FROM bid
 
 query lag of text
+# differs: Flink counts peers wrongly
 SELECT item, who, LAG(item, 1) OVER (PARTITION BY who ORDER BY bidtime) AS l FROM bid
 
 query lag 0
+# differs: Flink counts peers wrongly
 SELECT item, who, LAG(n, 0) OVER (PARTITION BY who ORDER BY bidtime) AS l FROM bid
 
 query lead
@@ -117,6 +127,7 @@ query arguments and keys are expressions
 SELECT item, SUM(n + 1) OVER (PARTITION BY UPPER(who) ORDER BY bidtime ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) AS x FROM bid
 
 query a named window that inherits
+# differs: Flink forgets the frame
 SELECT item, SUM(n) OVER (w ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) AS x FROM bid WINDOW w AS (PARTITION BY who ORDER BY bidtime)
 
 query a named window on another
@@ -126,27 +137,34 @@ query time and more
 SELECT item, SUM(n) OVER (PARTITION BY who ORDER BY bidtime, n) AS x FROM bid
 
 query with where, and an aggregate above
+# differs: folded
 SELECT who, MAX(s) AS m FROM (SELECT who, SUM(n) OVER (PARTITION BY who ORDER BY bidtime ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) AS s FROM bid WHERE n > 1) GROUP BY who
 
 query order by a column that is no time
+# differs: kinds
 SELECT item, SUM(n) OVER (PARTITION BY who ORDER BY n) AS x FROM bid
 
 query order by a column that is no time, rows
+# differs: kinds
 SELECT item, SUM(n) OVER (PARTITION BY who ORDER BY n ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS x FROM bid
 
 query order by a column that is no time, descending
 SELECT item, SUM(n) OVER (PARTITION BY who ORDER BY n DESC) AS x FROM bid
 
 query order by a column that is no time, bounded rows
+# differs: Flink refuses it
 SELECT item, SUM(n) OVER (PARTITION BY who ORDER BY n ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) AS x FROM bid
 
 query over an updating input
+# differs: folded
 SELECT who, c, SUM(c) OVER (PARTITION BY c ORDER BY who) AS x FROM (SELECT who, COUNT(*) AS c FROM bid GROUP BY who)
 
 query over an updating input, bounded rows
+# differs: Flink refuses it
 SELECT who, c, SUM(c) OVER (ORDER BY who ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) AS x FROM (SELECT who, COUNT(*) AS c FROM bid GROUP BY who)
 
 query row_number by a column that is no time
+# differs: kinds
 SELECT item, ROW_NUMBER() OVER (PARTITION BY who ORDER BY n) AS x FROM bid
 
 query no order
@@ -174,18 +192,22 @@ query an upper bound before the row
 SELECT item, SUM(n) OVER (PARTITION BY who ORDER BY bidtime ROWS BETWEEN 2 PRECEDING AND 1 PRECEDING) AS x FROM bid
 
 query two windows
+# differs: Flink refuses it
 SELECT item, SUM(n) OVER (PARTITION BY who ORDER BY bidtime ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) AS x, SUM(n) OVER (PARTITION BY who ORDER BY bidtime ROWS BETWEEN 2 PRECEDING AND CURRENT ROW) AS y FROM bid
 
 query two partitions
+# differs: Flink refuses it
 SELECT item, SUM(n) OVER (PARTITION BY who ORDER BY bidtime) AS x, SUM(n) OVER (ORDER BY bidtime) AS y FROM bid
 
 query range with a number
 SELECT item, SUM(n) OVER (PARTITION BY who ORDER BY bidtime RANGE BETWEEN 5 PRECEDING AND CURRENT ROW) AS x FROM bid
 
 query range over a number
+# differs: Flink refuses it
 SELECT item, SUM(n) OVER (PARTITION BY who ORDER BY n RANGE BETWEEN 5 PRECEDING AND CURRENT ROW) AS x FROM bid
 
 query rows with an interval
+# differs: Flink counts the milliseconds as rows
 SELECT item, SUM(n) OVER (PARTITION BY who ORDER BY bidtime ROWS BETWEEN INTERVAL '1' MINUTE PRECEDING AND CURRENT ROW) AS x FROM bid
 
 query rows with a negative number
@@ -219,6 +241,7 @@ query over in group by
 SELECT COUNT(*) AS c FROM bid GROUP BY SUM(n) OVER (PARTITION BY who ORDER BY bidtime)
 
 query over with group by
+# differs: folded
 SELECT who, SUM(COUNT(*)) OVER (ORDER BY who) AS x FROM bid GROUP BY who
 
 query over inside over
@@ -246,6 +269,7 @@ query respect nulls
 SELECT item, LAST_VALUE(n) RESPECT NULLS OVER (PARTITION BY who ORDER BY bidtime) AS x FROM bid
 
 query distinct avg with range
+# differs: which rows behind the watermark are late
 SELECT item, AVG(DISTINCT n) OVER (PARTITION BY who ORDER BY bidtime RANGE BETWEEN INTERVAL '5' MINUTE PRECEDING AND CURRENT ROW) AS x FROM bid
 
 query qualify
