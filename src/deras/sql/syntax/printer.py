@@ -119,6 +119,8 @@ def _strength(node: e.Expr) -> int:
         return COMPARE
     if isinstance(node, (e.Between, e.InList, e.InQuery, e.Like)):
         return RANGE
+    if isinstance(node, e.FieldAccess) and node.name is None:
+        return SIGN  # nothing can follow the star
     return _STRENGTH_OF_OPERAND
 
 
@@ -183,7 +185,8 @@ def _(node: e.FieldAccess) -> str:
     base = to_sql(node.base)
     # a name, number or text in brackets is not what it is without them
     bare = (e.Call, e.FieldAccess, e.ItemAccess, e.Cast, e.RowValue, e.ScalarSubquery)
-    base = base if isinstance(node.base, bare) and not _niladic(node.base) else f"({base})"
+    stands = isinstance(node.base, bare) and not _niladic(node.base) and _strength(node.base) > SIGN
+    base = base if stands else f"({base})"
     return f"{base}.{'*' if node.name is None else to_sql(node.name)}"
 
 
