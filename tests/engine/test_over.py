@@ -72,6 +72,7 @@ CALLS = [
     call("COUNT", S, distinct=True),
     call("VAR_POP", D),
     call("STDDEV_SAMP", D),
+    call("VAR_POP", P),
 ]
 UNBOUNDED = [*CALLS, call("ROW_NUMBER"), call("RANK"), call("DENSE_RANK"), call("LAG", N, offset=2), call("LAG", S)]
 UNBOUNDED.append(call("LAG", N, offset=1, default=N))
@@ -109,6 +110,8 @@ def value_of(c: WindowCall, frame: list[Any]) -> Any:
         return values[-1]
     mean = sum(values) / len(values)
     squares = sum((v - mean) ** 2 for v in values)
+    if c.function == "VAR_POP" and c.arg == P:
+        return (squares / len(values)).quantize(Decimal("1e-6"), ROUND_HALF_UP)
     if c.function == "VAR_POP":
         return squares / len(values)
     return math.sqrt(squares / (len(values) - 1)) if len(values) > 1 else None

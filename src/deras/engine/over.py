@@ -132,9 +132,9 @@ class Frames:
         self._picks = picks
         self._accumulator = Accumulator(self._types, plain, input, updating=False, released=False)
         layouts = self._accumulator.layouts
-        for call, final in zip(plain, layouts.finals, strict=True):
+        for aggregate, final in zip(plain, layouts.finals, strict=True):
             if final.how not in ("words", "floats", "wide", "pair"):
-                raise PlanError(f"{call.function} is not supported in an OVER window yet")
+                raise PlanError(f"{aggregate.function} is not supported in an OVER window yet")
         self._sets = layouts.sets
         self.width = layouts.cells
         self.x = self.width  # first cell behind those of the aggregates
@@ -148,12 +148,12 @@ class Frames:
         fields: list[Field] = []
         self._sources: list[tuple[int, bool]] = []  # position in the input (-1: the time), as DOUBLE
 
-        def column(i: int, as_float: bool = False) -> int:
-            if (i, as_float) in self._sources:
-                return self._sources.index((i, as_float))
-            t = _TIME if i < 0 else DOUBLE if as_float else self.input[i].type
+        def column(i: int, double: bool = False) -> int:
+            if (i, double) in self._sources:
+                return self._sources.index((i, double))
+            t = _TIME if i < 0 else DOUBLE if double else self.input[i].type
             fields.append(Field(f"c{len(fields)}", t))
-            self._sources.append((i, as_float))
+            self._sources.append((i, double))
             return len(fields) - 1
 
         if self._stored:
@@ -319,10 +319,10 @@ class Frames:
 
     def _own(self, delta: Delta, times: Words) -> list[Column]:
         out = []
-        for i, as_float in self._sources:
+        for i, double in self._sources:
             if i < 0:
                 out.append(Column.of_words(_TIME, times))
-            elif as_float:
+            elif double:
                 c = delta.columns[i]
                 out.append(Column.of_floats(DOUBLE, as_float(c), c.valid()))
             else:
