@@ -9,6 +9,7 @@ from deras.core.errors import BindError, PlanError, Span
 from deras.core.schema import Field, Schema
 from deras.core.types import Kind, SqlType
 from deras.sql.bind.expressions import WINDOW_WORDS, ExprBinder, not_yet
+from deras.sql.bind.grouping import aggregate_sets, grouping, is_grouping, kept_times
 from deras.sql.bind.over import Windows, over_refs, plan_over
 from deras.sql.bind.rank import bind_ordered
 from deras.sql.bind.relations import bind_relation, identity
@@ -25,6 +26,8 @@ from deras.sql.syntax import ast
 from deras.sql.types import common_type
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from deras.sql.bind.context import BindContext
     from deras.sql.bind.subqueries import Correlation
 
@@ -310,14 +313,15 @@ class SelectBinder:
     def _group(
         self, items: list[tuple[e.Expr, str, Span]], having: e.Expr | None
     ) -> tuple[list[tuple[e.Expr, str, Span]], e.Expr | None]:
-        keys = self._keys()
-        binding = ExprBinder(self.context, self.scope)
-        refs: list[e.AggregateRef] = []
+        found = grouping(self.x.group_by, self._key)
+        keys = found.keys
+        every: list[e.AggregateRef] = []
         for x in [*(b for b, _, _ in items), *([having] if having is not None else [])]:
             for y in x.walk():
-                if isinstance(y, e.AggregateRef) and y not in refs:
-                    refs.append(y)
-        del binding
+                if isinstance(y, e.AggregateRef) and y not in every:
+                    every.append(y)
+        refs = [r for r in every if not is_grouping(r)]
+        numbers = [r for r in every if is_grouping(r)]
         # The aggregate's arguments are columns of a projection below it.
         columns: list[e.Expr] = list(keys)
 
@@ -332,25 +336,30 @@ class SelectBinder:
             arg = column(r.args[0]) if r.args else None
             condition = column(r.filter) if r.filter is not None else None
             type_ = r.type
-            if not keys and r.function != "COUNT":
+            if not all(found.sets) and r.function != "COUNT":
                 type_ = type_.with_nullable(True)
             input_type = r.args[0].type if r.args else None
             calls.append(p.AggCall(aggregates.canonical(r.function), arg, type_, r.distinct, condition, input_type))
         below = Schema(tuple(self._key_field(c, i) for i, c in enumerate(columns)))
+        shown = kept_times(below.fields[: len(keys)], keys, self.rel.window_bounds())
+        names = self.rel.schema.names
         wide, columns = attach(self.rel, columns)
         source = p.Calc(below, wide, tuple(columns))
-        n = len(keys)
-        schema = Schema(
-            (*(f.without_time() if f.time == "proctime" else f for f in below.fields[:n]),
-             *(Field(f"${n + i}", c.type) for i, c in enumerate(calls))),
-            tuple(range(n)),
-        )  # fmt: skip
-        self.rel = p.Aggregate(schema, source, tuple(range(n)), tuple(calls))
-        above = [(self._above(b, keys, refs, calls, span), name, span) for b, name, span in items]
+        if len(found.sets) > 1 or numbers:
+            self.rel = aggregate_sets(source, shown, found, tuple(calls), numbers)
+        else:
+            n = len(keys)
+            schema = Schema(
+                (*shown, *(Field(f"${n + i}", c.type) for i, c in enumerate(calls))),
+                tuple(range(n)),
+            )  # fmt: skip
+            self.rel = p.Aggregate(schema, source, tuple(range(n)), tuple(calls))
+        made = [*refs, *numbers]
+        above = [(self._above(b, keys, made, names, span), name, span) for b, name, span in items]
         tested = (
             None
             if having is None or self.x.having is None
-            else self._above(having, keys, refs, calls, self.x.having.span)
+            else self._above(having, keys, made, names, self.x.having.span)
         )
         return above, tested
 
@@ -359,36 +368,21 @@ class SelectBinder:
             return self.rel.schema[x.index]
         return Field(f"${i}", x.type)
 
-    def _keys(self) -> list[e.Expr]:
-        keys: list[e.Expr] = []
-        group = self.x.group_by
-        binder = ExprBinder(self.context, self.scope, clause="GROUP BY")
-        for g in group.items if group is not None else ():
-            if isinstance(g, ast.GroupingElement):
-                raise not_yet(g.kind, g.span)
-            if isinstance(g, ast.GroupingSet) or (isinstance(g, ast.RowValue) and not g.explicit):
-                inner = list(g.items)
-            else:
-                inner = [g]
-            for item in inner:
-                if item is self.window or (self.window is not None and item == self.window):
-                    for k in range(3):
-                        at = self.first_window_column + k
-                        keys.append(e.InputRef(self.rel.schema[at].type, at))
-                    continue
-                if isinstance(item, ast.LiteralValue) and item.kind is ast.LiteralKind.INTEGER:
-                    raise BindError(
-                        "GROUP BY takes no positions in Flink SQL", span=item.span, hint="Write the expression itself."
-                    )
-                try:
-                    key = binder.bind(item)
-                except BindError as err:
-                    raise self._alias_hint(item, err) from None
-                if key.type.kind is Kind.MAP:
-                    raise PlanError(f"GROUP BY a {key.type} is not supported", span=item.span)
-                if key not in keys:
-                    keys.append(key)
-        return keys
+    def _key(self, item: ast.Expr) -> list[e.Expr]:
+        if item is self.window or (self.window is not None and item == self.window):
+            first = self.first_window_column
+            return [e.InputRef(self.rel.schema[at].type, at) for at in range(first, first + 3)]
+        if isinstance(item, ast.LiteralValue) and item.kind is ast.LiteralKind.INTEGER:
+            raise BindError(
+                "GROUP BY takes no positions in Flink SQL", span=item.span, hint="Write the expression itself."
+            )
+        try:
+            key = ExprBinder(self.context, self.scope, clause="GROUP BY").bind(item)
+        except BindError as err:
+            raise self._alias_hint(item, err) from None
+        if key.type.kind is Kind.MAP:
+            raise PlanError(f"GROUP BY a {key.type} is not supported", span=item.span)
+        return [key]
 
     def _alias_hint(self, item: ast.Expr, err: BindError) -> BindError:
         if isinstance(item, ast.ColumnRef) and len(item.parts) == 1:
@@ -401,19 +395,20 @@ class SelectBinder:
         return err
 
     def _above(
-        self, x: e.Expr, keys: list[e.Expr], refs: list[e.AggregateRef], calls: list[p.AggCall], span: Span
+        self, x: e.Expr, keys: list[e.Expr], refs: list[e.AggregateRef], names: Sequence[str], span: Span
     ) -> e.Expr:
         n = len(keys)
+        grouped = self.rel.schema
 
         def change(y: e.Expr) -> e.Expr | None:
             if isinstance(y, e.AggregateRef):
                 i = refs.index(y)
-                return e.InputRef(calls[i].type, n + i, at=y.at)
+                return e.InputRef(grouped[n + i].type, n + i, at=y.at)
             if y in keys:
                 i = keys.index(y)
-                return e.InputRef(keys[i].type, i, at=y.at)
+                return e.InputRef(grouped[i].type, i, at=y.at)
             if isinstance(y, e.InputRef):
-                name = self.rel.inputs()[0].inputs()[0].schema[y.index].name
+                name = names[y.index]
                 place = y.at.span if y.at is not None else span
                 raise BindError(
                     f"column '{name}' is neither grouped nor inside an aggregate function",

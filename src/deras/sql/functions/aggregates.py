@@ -33,9 +33,13 @@ NOT_YET = frozenset(
 )
 
 
+GROUPING = ("GROUPING", "GROUPING_ID", "GROUP_ID")
+"""What tells the sets of a GROUP BY apart; bound like aggregates, computed while planning."""
+
+
 def is_aggregate(name: str) -> bool:
     """Whether a name in upper case is an aggregate function."""
-    return name in NAMES or name in _ALIASES
+    return name in NAMES or name in _ALIASES or name in GROUPING
 
 
 def canonical(name: str) -> str:
@@ -49,6 +53,10 @@ def bind(name: str, args: Sequence[Expr], *, star: bool) -> tuple[SqlType, list[
     Raises:
         ArgumentError: it does not take these.
     """
+    if name in GROUPING:
+        if star or (name == "GROUP_ID") != (not args):
+            raise ArgumentError(f"{name} takes {'no arguments' if name == 'GROUP_ID' else 'expressions of GROUP BY'}")
+        return t.BIGINT.with_nullable(False), list(args)
     if name == "COUNT":
         if star:
             return t.BIGINT.with_nullable(False), []
