@@ -22,6 +22,7 @@ FLINK_CONNECTORS = frozenset(
         "upsert-kafka",
         "jdbc",
         "faker",
+        "nexmark",
         "elasticsearch-7",
         "elasticsearch-6",
         "opensearch",
@@ -64,6 +65,11 @@ OUR_OPTIONS = {
         "scan.replay.speed": "Leave it out: Flink reads a file as fast as it can.",
     },
     "datagen": {"seed": "Leave it out: Flink's datagen has no seed."},
+    "faker": {"seed": "Leave it out: flink-faker has no seed."},
+    "nexmark": {
+        "seed": "Leave it out: Flink's generator has no seed.",
+        "base-time": "Leave it out: Flink's generator begins now.",
+    },
     "csv": {"header": "Skip the header line before the job, or allow it with 'csv.ignore-parse-errors' = 'true'."},
 }
 _FLINK_FILESYSTEM = frozenset(
