@@ -105,6 +105,7 @@ class FileReader(Reader):
         at: where an earlier run stopped.
         follow: how it grows, or None if its end is its end.
         thrifty: whether to close the file between polls (very many files).
+        partition: metadata columns that the names of its folders give.
     """
 
     def __init__(
@@ -115,6 +116,7 @@ class FileReader(Reader):
         at: Offset | None = None,
         follow: Follow | None = None,
         thrifty: bool = False,
+        partition: dict[str, Any] | None = None,
     ) -> None:
         self._path = path
         self._decoder = decoder
@@ -122,6 +124,7 @@ class FileReader(Reader):
         self._codec = packed(path)
         self._follow = None if self._codec else follow
         self._thrifty = thrifty and not self._codec
+        self._partition = partition or {}
         self._fd = -1
         self._packed: _Packed | None = None
         self._inode = 0
@@ -373,7 +376,7 @@ class FileReader(Reader):
         return None
 
     def _describe(self, status: os.stat_result) -> None:
-        self._metadata = describe(self._path, status)
+        self._metadata = describe(self._path, status) | self._partition
 
     def _offset(self) -> Offset:
         inode = self._inode or self._at_inode
@@ -406,10 +409,19 @@ class FrameReader(Reader):
         format_: a columnar format.
         schema: all columns of the table, metadata columns too.
         at: where an earlier run stopped.
+        partition: metadata columns that the names of its folders give.
     """
 
-    def __init__(self, path: Path, format_: Format, schema: Schema, at: Offset | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        format_: Format,
+        schema: Schema,
+        at: Offset | None = None,
+        partition: dict[str, Any] | None = None,
+    ) -> None:
         self._path = path
+        self._partition = partition or {}
         self._format = format_
         self._schema = schema
         self._row = int(at["row"]) if at else 0
@@ -438,7 +450,7 @@ class FrameReader(Reader):
         self._size = status.st_size
         if self._at is not None and self._at.get("size", self._size) != self._size:
             raise ExternalError(f"file was replaced since the checkpoint: {self._path}", retry="never")
-        self._metadata = describe(self._path, status)
+        self._metadata = describe(self._path, status) | self._partition
         self._rows = self._skipped(self._row)
 
     def _skipped(self, skip: int) -> Iterator[Delta]:

@@ -69,6 +69,10 @@ class FileSink(Sink):
             )
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
+            if self.table.partition_keys:
+                from deras.connectors._file_partitions import PartitionedWriter
+
+                return PartitionedWriter(self, schema, state)
             return FileSinkWriter(self, schema, state)
         except OSError as e:
             raise external(e, self.folder, "write to") from e
@@ -87,6 +91,10 @@ class FileSink(Sink):
                         _log.info("%s is not there: committed before, and taken away since", target)
             for folder in folders:
                 sync_folder(folder)
+            if token.get("success"):
+                from deras.connectors._file_partitions import mark_complete
+
+                mark_complete(self.folder, token)
         except OSError as e:
             raise external(e, self.folder, "make files visible in") from e
         self.settled = token["open"]
@@ -197,9 +205,12 @@ class FileSinkWriter(Writer):
 
     # ---- files
 
+    def _path(self, name: str) -> tuple[str, str]:
+        """Where a file lies below the folder while it grows, and in the end."""
+        return f".{name}.inprogress", name
+
     def _begin(self) -> _Part:
-        name = f"part-{self._run}-{self._next}{self._extension}"
-        part = _Part(f".{name}.inprogress", name, self._clock.monotonic())
+        part = _Part(*self._path(f"part-{self._run}-{self._next}{self._extension}"), self._clock.monotonic())
         path = self._folder / part.hidden
         if self._columnar:
             part.columnar = self._sink.format.file_writer(path, self._schema)
@@ -232,10 +243,10 @@ class FileSinkWriter(Writer):
     def _restore(self, state: dict[str, Any]) -> None:
         held = state["open"]
         keep = {held["hidden"]} if held else set()
-        for path in self._folder.glob(f".part-{self._run}-*.inprogress"):
+        for path in self._folder.rglob(f".part-{self._run}-*.inprogress"):
             if path.name not in keep:
                 path.unlink()
-        for path in self._folder.glob(f"part-{self._run}-*"):
+        for path in self._folder.rglob(f"part-{self._run}-*"):
             number = path.name.split("-")[2].partition(".")[0]
             if number.isdecimal() and int(number) >= self._next:
                 # An older checkpoint is restored: its rows after it are written again.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from deras.connectors._file_reader import FileReader, Follow, FrameReader
 from deras.connectors._files import glob_base, list_files, resolve
@@ -17,7 +17,7 @@ from deras.core.types import BIGINT, STRING, SqlType, timestamp_ltz
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from deras.core.contracts import SourceDelivery
+    from deras.core.contracts import Lookup, SourceDelivery
     from deras.core.records import Offset
 
 MANY_FILES = 256
@@ -95,13 +95,25 @@ class FileSource(Source):
         """A reader of one file."""
         path = (glob_base(self._root) or self._root) / part if part else self._root
         schema = self._table.schema
+        keys = self._table.partition_keys
+        given: dict[str, Any] = {}
+        if keys:
+            from deras.connectors._file_partitions import values_of
+
+            types = {f.name: f.type for f in schema}
+            below = str(path.relative_to(self._root)) if self._root.is_dir() else str(path)
+            default = self._table.options["partition.default-name"]
+            used = [k for k in keys if k in types]
+            given = values_of(below, used, [types[k] for k in used], default)
         if self._format.columnar:
-            inner: Reader = FrameReader(path, self._format, schema, at)
+            inner: Reader = FrameReader(path, self._format, schema, at, given)
             decoder = None
         else:
             physical = schema.select(self._physical)
             splitter = self._format.decoder(physical, [], str(path))
-            inner = FileReader(path, splitter, self._table.clock, at, self._follow, thrifty=self._count > MANY_FILES)
+            inner = FileReader(
+                path, splitter, self._table.clock, at, self._follow, thrifty=self._count > MANY_FILES, partition=given
+            )
             decoder = None
             if self._pace is not None:
                 assert self._table.rowtime is not None  # noqa: S101
@@ -170,6 +182,33 @@ class Connector(contracts.Connector):
         Option(
             "sink.rolling-policy.check-interval", "duration", "Accepted for Flink's sake; sizes are always checked."
         ),
+        Option(
+            "partition.default-name",
+            help="Folder of rows whose partition is NULL or empty.",
+            default="__DEFAULT_PARTITION__",
+        ),
+        Option(
+            "partition.time-extractor.kind", "enum", "How a partition's time is found.", "default", choices=("default",)
+        ),
+        Option(
+            "partition.time-extractor.timestamp-pattern",
+            help="A partition's time from its columns, for example '$dt $hr:00:00'; default: the first column.",
+        ),
+        Option("partition.time-extractor.timestamp-formatter", help="Accepted for Flink's sake; ISO forms are read."),
+        Option(
+            "sink.partition-commit.trigger",
+            "enum",
+            "A partition is complete some time after its first row, or when the watermark has passed its own time.",
+            "process-time",
+            choices=("process-time", "partition-time"),
+        ),
+        Option("sink.partition-commit.delay", "duration", "Wait so long with it.", default=0.0, check=_not_negative),
+        Option("sink.partition-commit.policy.kind", help="'success-file' puts a file into complete partitions."),
+        Option("sink.partition-commit.success-file.name", help="That file's name.", default="_SUCCESS"),
+        Option(
+            "sink.partition-commit.watermark-time-zone", help="The zone of times in partitions' names.", default="UTC"
+        ),
+        Option("sink.shuffle-by-partition.enable", "bool", "Accepted for Flink's sake.", default=False),
         Option("sink.parallelism", "int", "Accepted for Flink's sake; one writer is used."),
         Option("auto-compaction", "bool", "Accepted for Flink's sake; files are not compacted.", default=False),
     )
@@ -177,6 +216,12 @@ class Connector(contracts.Connector):
     def source(self, table: TableContext) -> Source:
         """Files to read."""
         return FileSource(table)
+
+    def lookup(self, table: TableContext, keys: Sequence[int]) -> Lookup:
+        """Files that are read whole."""
+        from deras.connectors._lookup import WholeTable
+
+        return WholeTable(table, lambda: FileSource(table))
 
     def sink(self, table: TableContext) -> Sink:
         """A folder to write part files into."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from concurrent.futures import Future
 
+    from deras.core.column import Column
     from deras.core.delta import Delta
     from deras.core.options import Option, Options
     from deras.core.records import Block, Decoded, Offset, Records
@@ -44,6 +45,7 @@ class TableContext:
         clock: the time.
         rowtime: position of the rowtime column in ``schema``, if it is physical.
         bounded_batch: whether the job runs in batch mode.
+        partition_keys: PARTITIONED BY.
     """
 
     name: str
@@ -54,6 +56,7 @@ class TableContext:
     clock: Clock = field(default_factory=SystemClock)
     rowtime: int | None = None
     bounded_batch: bool = False
+    partition_keys: tuple[str, ...] = ()
 
 
 class Reader(abc.ABC):
@@ -124,6 +127,28 @@ class Intake(Protocol):
         ...
 
 
+class Lookup(abc.ABC):
+    """A table that is asked for rows by key. Used by the step's thread."""
+
+    whole: ClassVar[bool] = False
+    """True: small and given whole by ``rows``; False: asked for keys by ``fetch``."""
+
+    def rows(self) -> Delta:
+        """All rows as they are now, where ``whole``. ``ExternalError`` if they cannot be had."""
+        raise NotImplementedError
+
+    def fetch(self, keys: Sequence[Column]) -> Delta:
+        """The rows of these distinct keys, in any order. ``ExternalError`` if they cannot be had.
+
+        Args:
+            keys: one column per key column, in the order that ``Connector.lookup`` was told; no NULLs.
+        """
+        raise NotImplementedError
+
+    def close(self) -> None:  # noqa: B027 (optional)
+        """Free everything."""
+
+
 class Writer(abc.ABC):
     """One open sink."""
 
@@ -135,6 +160,9 @@ class Writer(abc.ABC):
         """Told before the first ``write``: positions that tell the rows apart, () for a single row, None if only the
         whole row does. For writers that show which changes are updates.
         """
+
+    def advance(self, watermark: int) -> None:  # noqa: B027 (optional)
+        """Told before ``prepare``: the watermark of the rows so far, ms; ``MAX_WATERMARK`` after the last one."""
 
     def prepare(self, epoch: int) -> dict[str, Any] | None:
         """Flush; give a JSON token that ``Sink.commit`` needs, or None if nothing is to be committed."""
@@ -185,6 +213,20 @@ class Connector(abc.ABC):
         from deras.core.errors import PlanError
 
         raise PlanError(f"connector '{self.name}' cannot be read from", hint="Use it in INSERT INTO only.")
+
+    def lookup(self, table: TableContext, keys: Sequence[int]) -> Lookup:
+        """The table to be asked by key; ``PlanError`` if it cannot be.
+
+        Args:
+            table: what it is told about the table; a lookup gives all columns of its schema.
+            keys: positions of the columns that are compared.
+        """
+        from deras.core.errors import PlanError
+
+        raise PlanError(
+            f"connector '{self.name}' cannot be looked up",
+            hint="Join a table of connector 'filesystem', or a materialized view, FOR SYSTEM_TIME AS OF.",
+        )
 
     def sink(self, table: TableContext) -> Sink:
         """The table as a sink; ``PlanError`` if it can only be read."""

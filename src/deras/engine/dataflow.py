@@ -25,6 +25,7 @@ class SourceSpec:
         make: makes the source operator (computed columns, watermark).
         name: stable name of the source operator's state.
         rowtime: position in ``schema`` of the physical column that is (or feeds) the rowtime, if any.
+        partition_keys: PARTITIONED BY.
     """
 
     table: str
@@ -36,6 +37,24 @@ class SourceSpec:
     name: str
     rowtime: int | None = None
     alignment: str | None = None
+    partition_keys: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LookupSpec:
+    """A table that an operator asks by key.
+
+    Args:
+        table: the table's name.
+        options: the texts of its WITH clause (hints merged in).
+        schema: the columns that it gives.
+        keys: positions of the columns that are compared.
+    """
+
+    table: str
+    options: dict[str, str]
+    schema: Schema
+    keys: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +66,14 @@ class NodeSpec:
         make: makes the operator.
         inputs: each an index into ``Dataflow.nodes`` (>= 0) or ``~i`` for ``Dataflow.sources[i]``.
         label: for EXPLAIN, metrics and messages, e.g. ``GroupAggregate(sensor)``.
+        lookup: the table that the operator asks by key; it is given to the operator's ``attach``.
     """
 
     name: str
     make: Callable[[], Operator]
     inputs: tuple[int, ...]
     label: str = ""
+    lookup: LookupSpec | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +89,7 @@ class Target:
         upsert_key: positions of the query's own upsert key, or () if only the whole row identifies it.
         single_row: there is never more than one row (a global aggregate), so each replaces the one before.
         comment: for views.
+        partition_keys: of a sink: PARTITIONED BY.
     """
 
     kind: Literal["view", "sink", "query"]
@@ -78,6 +100,7 @@ class Target:
     upsert_key: tuple[int, ...] = ()
     comment: str = ""
     single_row: bool = False
+    partition_keys: tuple[str, ...] = ()
 
     @property
     def identity(self) -> tuple[int, ...] | None:

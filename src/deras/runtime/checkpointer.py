@@ -110,7 +110,7 @@ class Checkpointer:
         crash("begin")
         for flow in run.flows:
             if flow.sink is not None:
-                token = flow.sink.prepare(epoch)
+                token = flow.sink.prepare(epoch, run.graph.nodes[flow.output].out)
                 if token is not None:
                     self._tokens.setdefault(flow.key, []).append(token)
         crash("prepared")

@@ -128,7 +128,13 @@ class SourceNode:
         self.node = -1
         self.group = 0
         self.connector, self.context = open_table(
-            spec.table, spec.schema, spec.options, folder=folder, clock=clock, rowtime=spec.rowtime
+            spec.table,
+            spec.schema,
+            spec.options,
+            folder=folder,
+            clock=clock,
+            rowtime=spec.rowtime,
+            partition_keys=spec.partition_keys,
         )
         self.source: Source = self.connector.source(self.context)
         self.operator: SourceOperator | None = None

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from deras.core.contracts import Format
     from deras.core.schema import Schema
     from deras.core.time import Clock
+    from deras.engine.dataflow import NodeSpec
+    from deras.engine.operator import Operator
 
 COMMON: tuple[Option, ...] = (
     Option("connector", help="The kind of outside system.", required=True),
@@ -25,6 +27,13 @@ COMMON: tuple[Option, ...] = (
     Option("scan.watermark.alignment.max-drift", "duration", "How far a part may run ahead of its group."),
     Option("scan.watermark.alignment.update-interval", "duration", "Accepted; alignment is checked at every read."),
     Option("scan.watermark.emit.strategy", help="Accepted; watermarks are exact per row."),
+    Option("lookup.cache", help="Accepted; whole tables are kept, others are asked once a step for each key."),
+    Option("lookup.max-retries", "int", "How often a failed lookup is tried again (default: 3)."),
+    Option(
+        "lookup.full-cache.periodic-reload.interval",
+        "duration",
+        "Read a table that is looked up again after this time.",
+    ),
     Option("scan.parallelism", "int", "Accepted; work is spread by itself."),
     Option("sink.parallelism", "int", "Accepted; work is spread by itself."),
 )
@@ -40,6 +49,7 @@ def open_table(
     clock: Clock,
     rowtime: int | None = None,
     bounded_batch: bool = False,
+    partition_keys: tuple[str, ...] = (),
 ) -> tuple[Connector, TableContext]:
     """The connector of a table and what it is told about it.
 
@@ -51,6 +61,7 @@ def open_table(
         clock: the time.
         rowtime: position of the rowtime column in ``schema``.
         bounded_batch: batch mode.
+        partition_keys: PARTITIONED BY.
 
     Raises:
         OptionError: an option is unknown, missing or wrong.
@@ -75,7 +86,17 @@ def open_table(
             read_options(declared, odd, what=f"connector '{connector.name}'", extra=["format"])
         raise OptionError(f"connector '{connector.name}' needs option 'format'", hint="For example 'format' = 'json'.")
     options: Options = read_options(declared, texts, what=f"connector '{connector.name}'", extra=extra)
-    return connector, TableContext(name, schema, options, made, folder, clock, rowtime, bounded_batch)
+    return connector, TableContext(name, schema, options, made, folder, clock, rowtime, bounded_batch, partition_keys)
+
+
+def operator_of(node: NodeSpec, folder: Path, clock: Clock) -> Operator:
+    """The operator of a node, with the table that it looks up."""
+    operator = node.make()
+    spec = node.lookup
+    if spec is not None:
+        connector, context = open_table(spec.table, spec.schema, spec.options, folder=folder, clock=clock)
+        operator.attach(connector.lookup(context, spec.keys))  # type: ignore[attr-defined]
+    return operator
 
 
 def _rest(name: str, prefixes: tuple[str, ...]) -> str:

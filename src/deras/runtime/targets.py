@@ -106,7 +106,9 @@ class SinkTarget:
         target = flow.target
         options = dict(target.options)
         options.setdefault("connector", target.connector)
-        connector, context = open_table(target.name, target.schema, options, folder=folder, clock=clock)
+        connector, context = open_table(
+            target.name, target.schema, options, folder=folder, clock=clock, partition_keys=target.partition_keys
+        )
         self.sink: Sink = connector.sink(context)
         self.schema = target.schema
         self.identity = flow.identity
@@ -126,10 +128,11 @@ class SinkTarget:
         self.writer.write(delta, tick)
         self.rows += delta.length
 
-    def prepare(self, epoch: int) -> dict[str, Any] | None:
+    def prepare(self, epoch: int, watermark: int = MIN_WATERMARK) -> dict[str, Any] | None:
         """Flush; gives the token to be committed, if any."""
         if self.writer is None:
             return None
+        self.writer.advance(watermark)
         token = self.writer.prepare(epoch)
         if token is not None:
             self.last_token = token

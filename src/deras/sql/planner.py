@@ -10,6 +10,7 @@ from deras.core.errors import BindError, PlanError, SqlError
 from deras.core.schema import Field, Schema
 from deras.core.types import STRING
 from deras.engine.dataflow import Dataflow, Target
+from deras.sql.batch import final
 from deras.sql.bind.context import BindContext
 from deras.sql.bind.inserts import bind_insert
 from deras.sql.bind.query import QueryBinder
@@ -118,7 +119,7 @@ class Planner:
         rel = optimise(rel, self.settings.zone)
         if isinstance(rel, p.Limit) and not rel.append_only():
             rel = limited(rel.input, rel.count)
-        return rel, context
+        return final(rel, self.settings, self.folder), context
 
     def _query(self, x: ast.QueryStatement, text: str) -> Dataflow:
         rel, context = self.logical(x, text)
@@ -152,11 +153,18 @@ class Planner:
     def _insert(self, x: ast.Insert, text: str, into: CatalogTable | None = None) -> Dataflow:
         context = self._context(text)
         rel, table = bind_insert(QueryBinder(context), x, into)
-        rel = optimise(rel, self.settings.zone)
+        rel = final(optimise(rel, self.settings.zone), self.settings, self.folder)
         schema = Schema(tuple(f.without_time() for f in rel.schema), _sink_key(table, rel.schema))
         options = {**table.options, **{o.key: o.value for o in x.options}}
         target = Target(
-            "sink", table.name, schema, options.get("connector", ""), options, rel.upsert_key(), table.comment
+            "sink",
+            table.name,
+            schema,
+            options.get("connector", ""),
+            options,
+            rel.upsert_key(),
+            table.comment,
+            partition_keys=table.partition_keys,
         )
         self._check_sink(rel, target, x, context)
         return self._dataflow(rel, target, f"{table.name}-{digest(rel.normal())}", x, text, context, None)

@@ -138,7 +138,9 @@ def scan(q: QueryBinder, table: CatalogTable, options: dict[str, str]) -> p.Rel:
     for c in table.columns:
         if c.expr is None:
             place[c.name] = len(fields)
-            fields.append(replace(by_name[c.name], metadata_key=c.metadata_key))
+            # Files do not hold the partition columns: the names of their folders do.
+            folder = c.name in table.partition_keys and table.connector == "filesystem"
+            fields.append(replace(by_name[c.name], metadata_key=f"partition.{c.name}" if folder else c.metadata_key))
     physical = Schema(tuple(f.without_time() for f in fields))
     context = q.context.of_text(table.text, table.name) if table.text else q.context
     binder = ExprBinder(context, Scope.of(physical, table.name), clause="a computed column")

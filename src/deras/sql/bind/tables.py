@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from deras.core.contracts import Changes
+    from deras.core.contracts import Changes, Connector
     from deras.sql.bind.context import BindContext
 
 COMMON: tuple[Option, ...] = (
@@ -366,6 +366,21 @@ def sink_accepts(name: str, schema: Schema, texts: dict[str, str], folder: Path)
         PlanError: the connector cannot be written to.
         OptionError: a wrong option.
     """
+    kind, context = _opened(name, schema, texts, folder)
+    return kind().sink(context).accepts
+
+
+def source_bounded(table: CatalogTable, schema: Schema, texts: dict[str, str], folder: Path) -> bool:
+    """Whether the table ends by itself when it is read."""
+    kind, context = _opened(table.name, schema, texts, folder)
+    source = kind().source(replace(context, partition_keys=table.partition_keys))
+    try:
+        return source.bounded
+    finally:
+        source.close()
+
+
+def _opened(name: str, schema: Schema, texts: dict[str, str], folder: Path) -> tuple[type[Connector], TableContext]:
     kind = registry.connector(texts["connector"])
     declared = [*kind.options, *(o for o in COMMON if o.name not in {k.name for k in kind.options})]
     made = None
@@ -378,7 +393,7 @@ def sink_accepts(name: str, schema: Schema, texts: dict[str, str], folder: Path)
         made = chosen(read_options(chosen.options, own, what=f"format '{form}'"))
         extra += [k for k in texts if k.startswith(prefixes)]
     options = read_options(declared, texts, what=f"connector '{kind.name}'", extra=extra)
-    return kind().sink(TableContext(name, schema, options, made, folder)).accepts
+    return kind, TableContext(name, schema, options, made, folder)
 
 
 def _place(message: str, given: Sequence[ast.Property]) -> Span | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from deras.sql.lower import (
     aggregates,
+    batch,
     calc,
     changes,
     constraints,
@@ -23,6 +24,7 @@ from deras.sql.lower.lowering import Lowering, lowers
 __all__ = [
     "Lowering",
     "aggregates",
+    "batch",
     "calc",
     "changes",
     "constraints",

@@ -56,6 +56,7 @@ def _scan(lowering: Lowering, rel: Scan, inputs: list[int], text: str) -> int:
             f"table:{table}/{digest(text)}",
             feeds,
             options.get("scan.watermark.alignment.group"),
+            rel.table.partition_keys,
         )
     )
     return ~(len(lowering.sources) - 1)
