@@ -15,6 +15,7 @@ from deras.runtime.intake import Intake
 from deras.runtime.settings import duration_text
 from deras.runtime.sources import Batch, SourceNode
 from deras.runtime.stepper import Stepper, Stopped
+from deras.runtime.tables import operator_of
 from deras.runtime.targets import Changes, SinkTarget
 from deras.runtime.view_tap import ViewTap, as_delta
 from deras.views.history import History, folder_name
@@ -198,7 +199,8 @@ class Run:
         for node in dataflow.nodes:
             reads = tuple(ids[i] if i >= 0 else inputs[~i] for i in node.inputs)
             name = node.name if flow.durable else f"query{flow.id}:{node.name}"
-            ids.append(self._add_node(name, node.make(), reads, node.label, node.make, flow.durable))
+            operator = operator_of(node, self.env.folder, self.env.clock)
+            ids.append(self._add_node(name, operator, reads, node.label, node.make, flow.durable))
         flow.nodes = ids
         flow.output = ids[dataflow.output] if dataflow.output >= 0 else inputs[~dataflow.output]
         if dataflow.materialised and not hasattr(self.graph.nodes[flow.output].operator, "snapshot"):

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 
 from deras.core.changelog import row_kinds
 from deras.core.delta import Delta, hashable
-from deras.core.time import MAX_WATERMARK
+from deras.core.time import MAX_WATERMARK, SystemClock
 from deras.engine.graph import Graph, StepResult
 from deras.engine.operator import Feed, SourceOperator
 from deras.engine.operators.materialize import Materialize
 from deras.engine.state import State, compact
 from deras.runtime.checkpoint import CheckpointStore, Manifest, NodeState
+from deras.runtime.tables import operator_of
 from deras.runtime.view_tap import ViewTap
 
 if TYPE_CHECKING:
@@ -180,7 +181,7 @@ class Stage:
         ids: list[int] = []
         for node in flow.nodes:
             reads = [ids[k] if k >= 0 else inputs[~k] for k in node.inputs]
-            ids.append(self._node(node.name, node.make(), reads))
+            ids.append(self._node(node.name, operator_of(node, self._folder, SystemClock()), reads))
         out = ids[flow.output] if flow.output >= 0 else inputs[~flow.output]
         target = flow.target
         if flow.materialised:
@@ -203,7 +204,6 @@ class Stage:
 
     def constants(self) -> list[tuple[str, Delta]]:
         """Rows of VALUES in the script, by source node."""
-        from deras.core.time import SystemClock
         from deras.runtime.tables import open_table
 
         found = []

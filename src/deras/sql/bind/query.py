@@ -170,7 +170,7 @@ class SelectBinder:
         x = self.x
         self.windows = Windows(x.windows)
         for hint in x.hints:
-            if hint.name.upper() not in ("BROADCAST", "SHUFFLE_HASH", "SHUFFLE_MERGE", "NEST_LOOP"):
+            if hint.name.upper() not in ("BROADCAST", "SHUFFLE_HASH", "SHUFFLE_MERGE", "NEST_LOOP", "LOOKUP"):
                 raise not_yet(f"hint {hint.name}", hint.span)
         if x.source is not None:
             self.rel, self.scope = bind_relation(self.q, x.source)

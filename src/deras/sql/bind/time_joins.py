@@ -11,8 +11,9 @@ from deras.sql.bind.expressions import ExprBinder
 from deras.sql.bind.joins import joined
 from deras.sql.bind.scope import Scope
 from deras.sql.expr import nodes as e
+from deras.sql.functions.operators import comparison
 from deras.sql.plan import nodes as p
-from deras.sql.plan.time_joins import TemporalJoin, joined_schema
+from deras.sql.plan.time_joins import LookupJoin, PresentJoin, TemporalJoin, joined_schema
 from deras.sql.rules.join_keys import join_keys
 from deras.sql.syntax import ast
 
@@ -99,7 +100,10 @@ def bind_as_of(q: QueryBinder, r: ast.Join, right_ref: ast.TableRef) -> tuple[p.
     kind: JoinKind = "LEFT" if r.kind == "LEFT" else "INNER"
     plain = replace(r, kind=r.kind if r.kind != "COMMA" else "CROSS")
     rel, scope = joined(q, plain, kind, left, left_scope, right, right_scope)
-    found = _versions(rel, time.index, right_ref.span, q.context.settings.zone)
+    if attribute == "proctime":
+        found = _present(rel, right, right_ref.span)
+    else:
+        found = _versions(rel, time.index, right_ref.span, q.context.settings.zone)
     columns = [replace(c, field=replace(found.schema[c.index], name=c.field.name)) for c in scope.columns]
     return found, Scope(columns, scope.outer)
 
@@ -110,11 +114,69 @@ def _versions(rel: p.Rel, time: int, span: Span, zone: str) -> p.Rel:
         made = _versions(rel.input, time, span, zone)
         return _over(rel, made)
     assert isinstance(rel, p.Join)  # noqa: S101
-    keyed = join_keys(rel)
+    keyed = join_keys(rel, fallible=True)
     join = keyed.input if isinstance(keyed, p.Calc) else keyed
     assert isinstance(join, p.Join)  # noqa: S101
     found = _temporal(join, rel.right, time, span, zone)
     return _over(keyed, found) if isinstance(keyed, p.Calc) else found
+
+
+def _present(rel: p.Rel, table: p.Rel, span: Span) -> p.Rel:
+    """The join with what a table holds now; projections above it stay."""
+    if isinstance(rel, p.Calc):
+        return _over(rel, _present(rel.input, table, span))
+    assert isinstance(rel, p.Join)  # noqa: S101
+    keyed = join_keys(rel, fallible=True)
+    join = keyed.input if isinstance(keyed, p.Calc) else keyed
+    assert isinstance(join, p.Join)  # noqa: S101
+    found: p.Rel
+    schema = joined_schema(join.left.schema, join.right.schema, join.kind, keep_right=False)
+    if not join.left_keys:
+        raise PlanError("a lookup join needs an equality", span=span, hint="Compare a column of the table in ON.")
+    if isinstance(table, p.ViewScan):
+        found = PresentJoin(
+            schema, join.left, join.right, join.kind, join.left_keys, join.right_keys, None, None, join.residual
+        )  # fmt: skip
+    elif isinstance(table, p.Scan) and len(table.schema) == len(table.table.schema):
+        found = _lookup(join, table, schema, span)
+    else:
+        raise PlanError(
+            "only a table without computed columns or a materialized view can be looked up",
+            span=span,
+            hint="Join a rowtime for the version of a moment, or make a materialized view of the right side.",
+        )
+    return _over(keyed, found) if isinstance(keyed, p.Calc) else found
+
+
+def _lookup(join: p.Join, table: p.Scan, schema: Schema, span: Span) -> LookupJoin:
+    n, width = len(join.left.schema), len(table.schema)
+    keys: list[tuple[int, int]] = []
+    rest: list[e.Expr] = []
+    for a, b in zip(join.left_keys, join.right_keys, strict=True):
+        if b < width:
+            keys.append((a, b))
+            continue
+        assert isinstance(join.right, p.Calc) and join.right.exprs is not None  # noqa: S101, PT018
+        rest.append(
+            comparison("=", e.InputRef(join.left.schema[a].type, a), e.shift(join.right.exprs[b], n))
+        )  # fmt: skip
+    if not keys:
+        raise PlanError(
+            f"a lookup in '{table.table.name}' needs an equality with one of its columns as it is",
+            span=span,
+            hint="Convert the other side of the comparison instead.",
+        )
+    return LookupJoin(
+        Schema(schema.fields[: n + width]),
+        join.left,
+        table.table,
+        table.options,
+        table.schema,
+        join.kind,
+        tuple(a for a, _ in keys),
+        tuple(b for _, b in keys),
+        e.conjunction([*rest, *e.conjuncts(join.residual)]),
+    )
 
 
 def _over(rel: p.Calc, made: p.Rel) -> p.Rel:
@@ -190,7 +252,5 @@ def _origin(rel: p.Rel, column: int, width: int) -> int:
 
 
 def _equal(join: p.Join, a: int, b: int) -> e.Expr:
-    from deras.sql.functions.operators import comparison
-
     n = len(join.left.schema)
     return comparison("=", e.InputRef(join.left.schema[a].type, a), e.InputRef(join.right.schema[b - n].type, b))

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from deras.core.errors import PlanError
 from deras.core.schema import Schema
-from deras.sql.lower.lowering import lowers
-from deras.sql.plan.time_joins import IntervalJoin, TemporalJoin
+from deras.engine.dataflow import LookupSpec, NodeSpec
+from deras.sql.lower.lowering import lowers, places
+from deras.sql.plan.time_joins import IntervalJoin, LookupJoin, PresentJoin, TemporalJoin
+from deras.sql.plan.text import blame, digest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,6 +17,7 @@ if TYPE_CHECKING:
     from deras.engine.operator import Operator, Program
     from deras.sql.expr.nodes import Expr
     from deras.sql.lower.lowering import Lowering
+    from deras.sql.plan.rel import Rel
 
 
 def _residual(left: Schema, right: Schema, residual: Expr | None, zone: str) -> Program | None:
@@ -62,3 +66,58 @@ def _temporal(lowering: Lowering, rel: TemporalJoin) -> Callable[[], Operator]:
         )  # fmt: skip
 
     return make
+
+
+def _only_insert(rel: Rel) -> None:
+    if not rel.append_only():
+        raise PlanError(
+            "a join with the present needs rows that only come on its left",
+            detail=f"Updates come from {blame(rel)}; what a row found cannot be found again when it goes.",
+            hint="Join before grouping, or join FOR SYSTEM_TIME AS OF a rowtime.",
+        )
+
+
+@lowers(PresentJoin)
+def _present(lowering: Lowering, rel: PresentJoin) -> Callable[[], Operator]:
+    _only_insert(rel.left)
+    left, right, zone = rel.left.schema, rel.right.schema, lowering.zone
+    kind: Any = rel.kind.lower()
+    append = rel.right.append_only()
+    origin = lowering.origin("PresentJoin")
+
+    def make() -> Operator:
+        from deras.engine.operators import lookup_join as engine
+
+        return engine.PresentJoin(
+            left, right, rel.left_keys, rel.right_keys, kind, _residual(left, right, rel.residual, zone), rel.schema,
+            append, origin,
+        )  # fmt: skip
+
+    return make
+
+
+@places(LookupJoin)
+def _lookup(lowering: Lowering, rel: LookupJoin, inputs: list[int], text: str) -> int:
+    _only_insert(rel.input)
+    below, zone = rel.input.schema, lowering.zone
+    kind: Any = rel.kind.lower()
+    options = dict(rel.options)
+    origin = lowering.origin("LookupJoin")
+    from deras.core.options import parse_duration
+
+    every = options.get("lookup.full-cache.periodic-reload.interval")
+    reload = 0 if every is None else int(parse_duration(every))
+    retries = int(options.get("lookup.max-retries", "3"))
+
+    def make() -> Operator:
+        from deras.engine.operators import lookup_join as engine
+
+        return engine.LookupJoin(
+            below, rel.found, rel.keys, rel.table_keys, kind, _residual(below, rel.found, rel.residual, zone),
+            rel.schema, reload, retries, origin,
+        )  # fmt: skip
+
+    spec = LookupSpec(rel.table.name, options, rel.found, rel.table_keys)
+    name = f"{lowering.owner}/{digest(text)}"
+    lowering.nodes.append(NodeSpec(name, make, tuple(inputs), rel.describe(), spec))
+    return len(lowering.nodes) - 1

@@ -12,8 +12,13 @@ from deras.sql.plan import nodes as p
 from deras.sql.plan.joins import joined_schema
 
 
-def join_keys(rel: p.Rel) -> p.Rel:
-    """Take the equalities out of a join's condition; computed sides become columns below."""
+def join_keys(rel: p.Rel, *, fallible: bool = False) -> p.Rel:
+    """Take the equalities out of a join's condition; computed sides become columns below.
+
+    Args:
+        rel: any node; only joins change.
+        fallible: also sides that can fail: then a row that fails is rejected even if it has no partner.
+    """
     if not isinstance(rel, p.Join) or rel.residual is None or rel.null_aware:
         return rel
     n = len(rel.left.schema)
@@ -21,7 +26,7 @@ def join_keys(rel: p.Rel) -> p.Rel:
     rest: list[e.Expr] = []
     terms = e.conjuncts(rel.residual)
     for t in terms:
-        pair = _sides(t, n)
+        pair = _sides(t, n, fallible)
         if pair is not None:
             pairs.append(pair)
         elif not (isinstance(t, e.Literal) and t.value is True):
@@ -54,7 +59,7 @@ def join_keys(rel: p.Rel) -> p.Rel:
     return made
 
 
-def _sides(t: e.Expr, n: int) -> tuple[e.Expr, e.Expr, bool] | None:
+def _sides(t: e.Expr, n: int, fallible: bool) -> tuple[e.Expr, e.Expr, bool] | None:
     if not isinstance(t, e.Call) or (t.function is not EQUALS and t.function is not NOT_DISTINCT):
         return None
     a, b = t.args
@@ -62,7 +67,8 @@ def _sides(t: e.Expr, n: int) -> tuple[e.Expr, e.Expr, bool] | None:
         return None  # arrays, maps and rows are no keys
     safe = t.function is NOT_DISTINCT
     used_a, used_b = e.refs(a), e.refs(b)
-    if not used_a or not used_b or not movable(a) or not movable(b):
+    ok = e.deterministic if fallible else movable
+    if not used_a or not used_b or not (ok(a) and ok(b)):
         return None
     if max(used_a) < n <= min(used_b):
         return a, e.shift(b, -n), safe
