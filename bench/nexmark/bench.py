@@ -1,0 +1,260 @@
+"""Nexmark from NDJSON files into a black hole: rows a second of whole queries, as ratios to DuckDB's batch run.
+
+Deras is the streaming engine as users run it: a script through a session with a project folder, watermarks on, checkpoints
+every 10 s and one at the end, capped steps, into a ``blackhole`` that touches every column of every row. DuckDB reads the same
+files with explicit columns and hands its result over as an Arrow table. Apache Flink (where ``--flink`` names a Python that
+has it) runs the same script into its black hole in one warm JVM: each query twice, the second run counts.
+
+Every measurement of Deras and DuckDB is a fresh process that has run the same query on a small input first (libraries
+loaded, kernels compiled); runs of both alternate; medians are printed. The checksum of what went into the black hole is
+compared with that of DuckDB's rows (MATCH_RECOGNIZE: with Deras' own first run only; ``make nexmark`` compares it with
+Flink's). Rows are those of all tables that a query reads.
+
+    python bench/nexmark/bench.py [--events N] [--runs N] [--full] [--profile QUERY] [--flink PYTHON] [query …]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+sys.path.insert(0, str(Path(__file__).parent))
+
+import compare
+import files
+import machine
+import suite
+
+QUICK = ["q0", "q3", "q4", "q5", "q7", "q9", "q11", "q15", "q18", "q19", "q20", "q22"]
+SMALL = files.Input(2000)
+
+
+def rows_of(query: str, folder: Path) -> int:
+    """Rows of the files that a query reads."""
+    return sum((folder / f"{t}.json").read_bytes().count(b"\n") for t in suite.inputs(query))
+
+
+# ---- in the processes that measure
+
+
+def deras_run(query: str, folder: Path, settings: dict[str, str]) -> dict[str, Any]:
+    """One run of the streaming job: seconds, changes, checksum, memory above idle (MiB)."""
+    import deras
+
+    head = "".join(f"SET '{k}' = '{v}';\n" for k, v in settings.items())
+    script = head + ";\n".join(suite.script(query, folder)) + ";"
+    with tempfile.TemporaryDirectory(prefix="deras-bench-") as project, deras.connect(project) as session:
+        machine.reset_peak()
+        idle = machine.rss()
+        begin = time.perf_counter()
+        session.sql(script, origin="script")
+        session.wait()
+        seconds = time.perf_counter() - begin
+        sink = session.job.flows[0].sink.sink
+        found = {"seconds": seconds, "memory": machine.peak() - idle, "changes": sink.rows}
+        return found | {"checksum": f"{sink.checksum:016x}"}
+
+
+def duckdb_run(query: str, folder: Path, threads: int) -> dict[str, Any]:
+    """One run of DuckDB: seconds, rows, checksum."""
+    import duckdb
+
+    from deras.connectors.blackhole import checksum_of_delta
+    from deras.core.column import Column
+    from deras.core.delta import Delta
+    from deras.core.types import polars_type
+
+    sql = suite.duckdb(query, folder)
+    with duckdb.connect(config={"threads": threads}) as connection:
+        machine.reset_peak()
+        idle = machine.rss()
+        begin = time.perf_counter()
+        table = connection.sql(sql).to_arrow_table()
+        found = {"seconds": time.perf_counter() - begin, "memory": machine.peak() - idle, "rows": table.num_rows}
+    import polars as pl
+
+    frame: Any = pl.DataFrame(pl.from_arrow(table))
+    schema = compare.schema_of(query)
+    columns = [Column.of_series(f.type, frame.to_series(i).cast(polars_type(f.type))) for i, f in enumerate(schema)]
+    return found | {"checksum": f"{checksum_of_delta(Delta(schema, columns, length=len(frame))):016x}"}
+
+
+def child(task: dict[str, Any]) -> None:
+    """Warm up, measure one run in this process, print the result as JSON."""
+    query, settings, threads = task["query"], task["settings"], task["threads"]
+    for folder in (task["small"], task["folder"]):
+        if task["engine"] == "deras":
+            found = deras_run(query, Path(folder), settings)
+        else:
+            found = duckdb_run(query, Path(folder), threads)
+    print(json.dumps(found))
+
+
+# ---- in the process that compares
+
+
+def measure(engine: str, query: str, folder: Path, small: Path, args: argparse.Namespace) -> dict[str, Any]:
+    """One run in a fresh process; ``{"failed": …}`` where it failed."""
+    task = {
+        "engine": engine, "query": query, "folder": str(folder), "small": str(small), "threads": args.threads,
+        "settings": {"execution.checkpointing.interval": "10 s"} | dict(s.split("=", 1) for s in args.set),
+    }  # fmt: skip
+    command = [sys.executable, __file__, "--child", json.dumps(task)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        last = [line for line in done.stderr.splitlines() if line.strip()]
+        return {"failed": last[-1][-90:] if last else f"exit code {done.returncode}"}
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+def flink(queries: list[str], folder: Path, python: str) -> dict[str, float]:
+    """Seconds of each query's second run in one JVM; those that fail are left out."""
+    scripts = []
+    for q in queries:
+        statements = [
+            s.replace(f"'print', 'print-identifier' = '{q}'", "'blackhole'")
+            for s in suite.script(q, folder, flink=True)
+        ]
+        scripts += [[f"{q} first", statements], [q, statements]]
+    with tempfile.TemporaryDirectory(prefix="deras-flink-") as scratch:
+        given, taken = Path(scratch) / "scripts.json", Path(scratch) / "answers.json"
+        given.write_text(json.dumps(scripts), encoding="utf-8")
+        settings = {"execution.checkpointing.interval": "10 s", "state.checkpoints.dir": f"file://{scratch}/checkpoints",
+                    "parallelism.default": "2", "pipeline.object-reuse": "true"}  # fmt: skip
+        runner = str(Path(__file__).with_name("flink_run.py"))
+        environment = {**os.environ, "_JAVA_OPTIONS": "-Xmx4g", "FLINK_PID_DIR": scratch}
+        command = [python, runner, str(given), str(taken), json.dumps(settings)]
+        subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
+        answers = json.loads(taken.read_text(encoding="utf-8"))
+    return {q: answers[q]["seconds"] for q in queries if "seconds" in answers[q]}
+
+
+def profile(query: str, folder: Path) -> None:
+    """Run a query in this process and print what its operators cost per input row."""
+    import cProfile
+    import pstats
+
+    from deras.engine import graph as engine
+
+    deras_run(query, files.write(SMALL, folder.parent), {})
+    spent: dict[str, float] = {}
+    taken: dict[str, int] = {}
+    # Operators are called by the graph's step through the node's operator; time each one's step.
+    original = engine.Graph.add
+
+    def add(self: Any, operator: Any, *args: Any, **kwargs: Any) -> Any:
+        name = f"{len(spent)} {type(operator).__name__}"
+        spent[name], taken[name] = 0.0, 0
+        step = operator.step
+
+        def timed(deltas: Any, tick: Any) -> Any:
+            begin = time.perf_counter()
+            try:
+                return step(deltas, tick)
+            finally:
+                spent[name] += time.perf_counter() - begin
+                taken[name] += (
+                    sum(len(d) for d in deltas if hasattr(d, "__len__")) if isinstance(deltas, (list, tuple)) else 0
+                )
+
+        operator.step = timed
+        return original(self, operator, *args, **kwargs)
+
+    engine.Graph.add = add  # type: ignore[method-assign]
+    watched = cProfile.Profile()
+    watched.enable()
+    found = deras_run(query, folder, {})
+    watched.disable()
+    rows = rows_of(query, folder)
+    print(
+        f"{query}: {rows / found['seconds'] / 1e6:.2f} M rows/s (profiled), {found['changes']} changes; ns per input row:"
+    )
+    for name, seconds in spent.items():
+        print(f"  {seconds / rows * 1e9:8.1f}  {name}  ({taken[name]} rows in)")
+    pstats.Stats(watched).sort_stats("tottime").print_stats(14)
+
+
+def main() -> None:
+    """Compare."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("queries", nargs="*", help="only these; default: twelve of them")
+    parser.add_argument("--full", action="store_true", help="all queries")
+    parser.add_argument("--events", type=int, default=1_000_000, help="events of the input")
+    parser.add_argument("--runs", type=int, default=3, help="measurements of each engine")
+    parser.add_argument("--threads", type=int, default=2, help="threads of DuckDB")
+    parser.add_argument("--flink", metavar="PYTHON", default=os.environ.get("FLINK_PYTHON"), help="measure Flink too")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="settings of Deras' job")
+    parser.add_argument("--json", action="store_true", help="one JSON object a query")
+    parser.add_argument("--profile", metavar="QUERY", help="where the time of one query goes")
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.child:
+        child(json.loads(args.child))
+        return
+    data = Path(os.environ.get("DERAS_BENCH", Path(tempfile.gettempdir()) / "deras-bench-data"))
+    folder, small = files.write(files.Input(args.events), data), files.write(SMALL, data)
+    if args.profile:
+        profile(args.profile, folder)
+        return
+    queries = args.queries or (suite.QUERIES if args.full else QUICK)
+    java = flink(queries, folder, args.flink) if args.flink else {}
+    if not args.json:
+        print(f"{machine.facts()}; load {machine.load():.1f}")
+        print(f"{args.events / 1e6:g} M events, medians of {args.runs}; DuckDB with {args.threads} threads; M rows/s\n")
+        print(
+            f"{'query':7} {'Deras':>7} {'DuckDB':>7} {'ratio':>6} {'Flink':>6} {'ratio':>6} {'changes':>9} {'checksum':>9} {'peak MB':>8} {'load':>5}"
+        )
+    ratios, wrong = [], []
+    for q in queries:
+        rows = rows_of(q, folder)
+        engines = ["deras"] if q in suite.NOT_DUCKDB else ["deras", "duckdb"]
+        found: dict[str, list[dict[str, Any]]] = {e: [] for e in engines}
+        for run in range(args.runs):
+            for e in engines if run % 2 == 0 else engines[::-1]:
+                found[e].append(measure(e, q, folder, small, args))
+        failed = next((r["failed"] for runs in found.values() for r in runs if "failed" in r), None)
+        if failed is not None:
+            print(json.dumps({"query": q, "failed": failed}) if args.json else f"{q:7} {failed}", flush=True)
+            continue
+        speed = {e: rows / statistics.median(r["seconds"] for r in runs) / 1e6 for e, runs in found.items()}
+        truth = found[engines[-1]][0]["checksum"]
+        equal = all(r["checksum"] == truth for runs in found.values() for r in runs)
+        wrong += [] if equal else [q]
+        ours, memory = found["deras"][0], statistics.median(r["memory"] for r in found["deras"])
+        ratio = speed["deras"] / speed["duckdb"] if "duckdb" in speed else None
+        ratios += [ratio] if ratio else []
+        theirs = rows / java[q] / 1e6 if q in java else None
+        if args.json:
+            seconds = {e: [r["seconds"] for r in runs] for e, runs in found.items()}
+            print(json.dumps({"query": q, "rows": rows, "seconds": seconds, "flink": java.get(q), "ratio": ratio,
+                              "equal": equal, "memory": memory}), flush=True)  # fmt: skip
+            continue
+        cells = [
+            f"{x:.2f}" if x is not None else "-"
+            for x in (speed["deras"], speed.get("duckdb"), ratio, theirs, theirs and speed["deras"] / theirs)
+        ]
+        print(
+            f"{q:7} {cells[0]:>7} {cells[1]:>7} {cells[2]:>6} {cells[3]:>6} {cells[4]:>6} {ours['changes']:9} "
+            f"{('equal' if len(engines) > 1 else 'steady') if equal else 'DIFFERS':>9} {memory:8.0f} {machine.load():5.1f}",
+            flush=True,
+        )
+    if ratios and not args.json:
+        mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
+        print(f"\ngeometric mean of {len(ratios)} queries: {mean:.2f} × DuckDB")
+    if wrong:
+        sys.exit(f"checksums differ: {', '.join(wrong)}")
+
+
+if __name__ == "__main__":
+    main()
