@@ -25,6 +25,10 @@ class ChangelogNormalize(Unary):
         """The key."""
         return self.keys
 
+    def single_row(self) -> bool:
+        """Without a key there is one row in all."""
+        return not self.keys
+
     def prune(self, needed: set[int]) -> tuple[Rel, Place]:
         """The key is needed, too: the rest only if somebody reads it."""
         from deras.sql.plan.calc import narrow

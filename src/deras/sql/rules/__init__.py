@@ -8,6 +8,7 @@ from deras.sql.rules.fold_constants import fold_constants
 from deras.sql.rules.interval_joins import interval_joins
 from deras.sql.rules.join_filters import join_filters
 from deras.sql.rules.join_keys import join_keys
+from deras.sql.rules.keep_values import keep_values
 from deras.sql.rules.merge_calcs import merge_calcs
 from deras.sql.rules.prune_columns import prune_columns
 from deras.sql.rules.push_filters import push_filters
@@ -53,4 +54,4 @@ def optimise(rel: p.Rel, zone: str) -> p.Rel:
         if rel == before:
             break
     rel = _up(rel, lambda r: fold_constants(r, zone))
-    return _up(prune_columns(rel), merge_calcs)
+    return _up(prune_columns(keep_values(rel)), merge_calcs)
