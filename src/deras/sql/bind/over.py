@@ -353,7 +353,8 @@ def plan_over(rel: Rel, refs: Sequence[OverRef], *, strict: bool) -> tuple[Rel, 
         if x in columns:
             return columns.index(x)
         columns.append(x)
-        fields.append(Field(f"${len(fields)}", x.type))
+        time = "proctime" if isinstance(x, e.Context) and x.kind == "proctime" else None
+        fields.append(Field(f"${len(fields)}", x.type, time))
         return len(columns) - 1
 
     groups: dict[Any, list[int]] = {}
