@@ -288,3 +288,11 @@ def test_hints_change_options_of_one_use() -> None:
     assert flow.sources[0].options["path"] == "elsewhere"
     assert sql.catalog.tables()[0].options["path"] == "x"
     assert "pth" in sql.refused("SELECT id FROM t /*+ OPTIONS('pth' = 'elsewhere') */")
+
+
+def test_explain_shows_which_changes_a_source_gives() -> None:
+    sql = Sql("CREATE TABLE u (k STRING, v INT, PRIMARY KEY (k) NOT ENFORCED) "
+              "WITH ('connector' = 'values', 'changelog-mode' = 'I,UA,D')")  # fmt: skip
+    text = sql("EXPLAIN CHANGELOG_MODE SELECT k, v FROM u WHERE v > 1")[0]
+    assert "Scan(table: u, columns: [k, v])  -- changes: I,UA,D" in text
+    assert "ChangelogNormalize(key: [k])  -- changes: I,UB,UA,D; state: the last row of each key, unbounded" in text

@@ -46,6 +46,10 @@ class Rel:
         """Whether every change that it gives is an insertion."""
         return not self.makes_updates() and all(i.append_only() for i in self.inputs())
 
+    def changelog(self) -> str:
+        """The row kinds that it gives, for EXPLAIN, as Flink names them."""
+        return "I" if self.append_only() else "I,UB,UA,D"
+
     def upsert_key(self) -> tuple[int, ...]:
         """Positions of columns of which the latest row replaces the one before; () if only whole rows tell."""
         return ()

@@ -36,6 +36,10 @@ class Scan(Rel):
         """A changelog source does."""
         return self.changes != "insert"
 
+    def changelog(self) -> str:
+        """Without the row before, where the source does not give it."""
+        return {"insert": "I", "upsert": "I,UA,D", "all": "I,UB,UA,D"}[self.changes]
+
     def upsert_key(self) -> tuple[int, ...]:
         """The PRIMARY KEY of a changelog source."""
         return self.key if self.changes != "insert" else ()

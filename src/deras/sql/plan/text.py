@@ -16,7 +16,7 @@ def tree(rel: Rel, *, changelog: bool = False, state: bool = False) -> str:
     def add(r: Rel, lead: str, stem: str) -> None:
         notes = []
         if changelog:
-            notes.append("changes: I" if r.append_only() else "changes: I,UB,UA,D")
+            notes.append(f"changes: {r.changelog()}")
         if state and (kept := r.kept()):
             notes.append(f"state: {kept}")
         lines.append(f"{lead}{r.describe()}{'  -- ' + '; '.join(notes) if notes else ''}")
