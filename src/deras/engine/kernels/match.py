@@ -3,8 +3,8 @@
 Everything here is derived: it is made anew from the rows that are kept. Numbers of records are stored plus one, so that
 0 means none.
 
-Cells of a key: 0 the first row (by number) at which a match may begin, 1 and 2 first and last start, 3 and 4 first and
-last kept row, 5 rows that wait for the watermark, 6 starts, 7 ways.
+Cells of a key: 0 rows that wait for the watermark, 1 and 2 first and last start, 3 and 4 first and last kept row,
+5 starts, 6 ways.
 
 A *start* is a row at which matches begin: 1 its time, 2 its number, 3 first of its ways, 4 node of the match that it
 has, 5 next start, 6 whether that match is final. A *way* is a partial match: 0 state, 1 node, 2 next way, 3 …
@@ -22,7 +22,7 @@ import numpy as np
 from deras.core.jit import helper, kernel, routine
 from deras.engine.kernels.match_conditions import holds, take
 
-KEY_CELLS = 8
+KEY_CELLS = 7
 START_WIDTH = 8
 WAY_HEAD = 3
 NODE_WIDTH = 4
@@ -62,7 +62,7 @@ def _drop_ways(start, key, starts, ways, nodes, free_ways, free_nodes, meta, ind
     while way > 0:
         after = ways[way - 1, 2]
         _drop_way(way - 1, ways, nodes, free_ways, free_nodes, meta)
-        index[key, cell0 + 7] -= 1
+        index[key, cell0 + 6] -= 1
         way = after
 
 
@@ -80,7 +80,7 @@ def _remove_start(
         index[key, cell0 + 1] = after
     if after == 0:
         index[key, cell0 + 2] = before
-    index[key, cell0 + 6] -= 1
+    index[key, cell0 + 5] -= 1
     free_starts[meta[0]] = start
     meta[0] += 1
 
@@ -133,8 +133,6 @@ def _emit(
         out[m, 3] = starts[s, 2]
         meta[3] = m + 1
         starts[s, 4] = 0
-        if bound > index[key, cell0]:
-            index[key, cell0] = bound
         while index[key, cell0 + 1] > 0 and starts[index[key, cell0 + 1] - 1, 2] < bound:
             _remove_start(
                 index[key, cell0 + 1] - 1, 0, key, starts, ways, nodes, free_starts, free_ways, free_nodes, meta,
@@ -221,15 +219,15 @@ def run(
     """Move the partial matches on over rows, in order; gives the row at which room or luck ended.
 
     ``plan``: 0 within (ms, or 0), 1 skip, 2 its variables (bits), 3 eager, 4 conditions on the row only, 5 cells of a
-    way, 6 greatest number of edges, 7 replay. ``number``: the row's word with its number; the link to the
+    way, 6 greatest number of edges. ``number``: the row's word with its number; the link to the
     next row of the key follows. ``least``: the first of the rows' numbers.
     """
     within, skip, bits, eager, pure = plan[0], plan[1], plan[2], plan[3], plan[4]
-    cells, width, replay = plan[5], plan[6], plan[7]
+    cells, width = plan[5], plan[6]
     for k in range(position, len(rows)):
         row, now, key = rows[k], times[k], keys[k]
-        need = (index[key, cell0 + 7] + 1) * width + 2
-        if meta[1] < need or meta[2] < need or meta[0] < 1 or len(out) - meta[3] < index[key, cell0 + 6] + 1:
+        need = (index[key, cell0 + 6] + 1) * width + 2
+        if meta[1] < need or meta[2] < need or meta[0] < 1 or len(out) - meta[3] < index[key, cell0 + 5] + 1:
             meta[6] = need
             return k
         if within > 0:
@@ -241,9 +239,8 @@ def run(
                 meta[7] = failed
                 return k
         # The row joins those that are kept.
-        if replay == 0:
-            tab[row, number] = least + k
-            index[key, cell0 + 5] -= 1
+        tab[row, number] = least + k
+        index[key, cell0] -= 1
         tab[row, number + 1] = 0
         if index[key, cell0 + 4] > 0:
             tab[index[key, cell0 + 4] - 1, number + 1] = row + 1
@@ -252,14 +249,12 @@ def run(
         index[key, cell0 + 4] = row + 1
         word = tab[row, 0]
         # May a match begin here?
-        begins = tab[row, number] >= index[key, cell0]
-        if begins:
-            begins = False
-            for e in range(first[0], first[1]):
-                v = edges[e, 0]
-                if kinds[v] == ALWAYS or (word & needs[v]) == needs[v]:
-                    begins = True
-                    break
+        begins = False
+        for e in range(first[0], first[1]):
+            v = edges[e, 0]
+            if kinds[v] == ALWAYS or (word & needs[v]) == needs[v]:
+                begins = True
+                break
         if begins:
             meta[0] -= 1
             s = free_starts[meta[0]]
@@ -282,8 +277,8 @@ def run(
             else:
                 index[key, cell0 + 1] = s + 1
             index[key, cell0 + 2] = s + 1
+            index[key, cell0 + 5] += 1
             index[key, cell0 + 6] += 1
-            index[key, cell0 + 7] += 1
         before = np.int64(0)
         start = index[key, cell0 + 1]
         while start > 0:
@@ -383,10 +378,10 @@ def run(
                         else:
                             starts[s, 3] = new + 1
                         tail = new + 1
-                        index[key, cell0 + 7] += 1
+                        index[key, cell0 + 6] += 1
                     e += 1
                 _drop_way(w, ways, nodes, free_ways, free_nodes, meta)
-                index[key, cell0 + 7] -= 1
+                index[key, cell0 + 6] -= 1
             if cut and eager != 0:
                 _drop_ways(s, key, starts, ways, nodes, free_ways, free_nodes, meta, index, cell0)
             if starts[s, 3] == 0:
@@ -422,7 +417,7 @@ def expire(
     """End the partial matches of some keys that took too long at a time; gives the key at which room or luck ended."""
     for k in range(position, len(keys)):
         key = keys[k]
-        if len(out) - meta[3] < index[key, cell0 + 6] + 1:
+        if len(out) - meta[3] < index[key, cell0 + 5] + 1:
             meta[6] = 0
             return k
         failed = _expire(

@@ -99,7 +99,7 @@ class Match(Operator):
         self._numbers = np.array(
             [
                 plan.within_ms, plan.skip, plan.skip_bits, automaton.eager, pure, 0 if pure else plan.cells,
-                automaton.width, 0,
+                automaton.width,
             ],
             np.int64,
         )  # fmt: skip
@@ -130,9 +130,9 @@ class Match(Operator):
         self._room(_FIRST_ROOM)
 
     def open(self, state: State) -> None:
-        """The rows of partial matches and those that wait; where matches may begin."""
-        self._index = state.index("keys", self._key_types, k.KEY_CELLS)
-        self._rows = state.segments("rows", self._stored, 2, 1)
+        """The rows of partial matches and those that wait: all else follows from them."""
+        self._index = state.index("keys", self._key_types, k.KEY_CELLS, saved=False)
+        self._rows = state.segments("rows", self._stored, 2)
         self._number = self._rows.cell0
         self._values = state.values("match")
         self._resolve()
@@ -245,8 +245,8 @@ class Match(Operator):
             *prepared.columns[self._variables :],
         ]  # fmt: skip
         ids = self._rows.append(columns, n)
-        owners = self._index.lookup(key_columns, length=n, touch=False)
-        np.add.at(self._index.tab[:, self._index.cell0 + 5], owners, 1)
+        owners = self._index.lookup(key_columns, length=n)
+        np.add.at(self._index.tab[:, self._index.cell0], owners, 1)
         self._wait(times, ids)
 
     def _wait(self, times: Words, ids: Words) -> None:
@@ -286,9 +286,9 @@ class Match(Operator):
 
     def _owners(self, ids: Words) -> Words:
         if not self.keys:
-            return self._index.lookup([], length=len(ids), touch=False)
+            return self._index.lookup([], length=len(ids))
         columns = self._rows.take(ids)[2 : self._first_kept]
-        return self._index.lookup(columns, length=len(ids), touch=False)
+        return self._index.lookup(columns, length=len(ids))
 
     # ---- matching
 
@@ -315,14 +315,11 @@ class Match(Operator):
         matches = np.concatenate(found)
         return matches[np.argsort(matches[:, 2], kind="stable")]
 
-    def _run(self, times: Words, ids: Words, *, replay: bool = False) -> list[Words]:
+    def _run(self, times: Words, ids: Words) -> list[Words]:
         index, rows = self._index, self._rows
         keys = self._owners(ids)
         least = int(self._values.get("next", 1))
-        if not replay:
-            self._values["next"] = least + len(ids)
-        self._numbers[7] = replay
-        before = index.tab[keys, index.cell0]
+        self._values["next"] = least + len(ids)
         killed = np.empty(len(rows), np.int64)
         arena = rows._arena
         found: list[Words] = []
@@ -340,15 +337,11 @@ class Match(Operator):
             if at == len(ids):
                 break
             found += self._taken()
-            self._room(max(int(self._meta[6]), 1), int(index.tab[keys[at], index.cell0 + 6]) + 1)
+            self._room(max(int(self._meta[6]), 1), int(index.tab[keys[at], index.cell0 + 5]) + 1)
         found += self._taken()
         alive = index.tab[keys, index.cell0 + 3] > 0
         if self.plan.within_ms and alive.any():
             self._due.append((times[alive], keys[alive]))
-        changed = keys[index.tab[keys, index.cell0] != before]
-        if not replay:
-            rows.touch(ids)
-            index.touch(np.unique(changed))
         self._gone(killed, keys)
         return found
 
@@ -356,7 +349,6 @@ class Match(Operator):
         index, rows = self._index, self._rows
         numbers = self._numbers.copy()
         numbers[0] = max(1, numbers[0])
-        before = index.tab[keys, index.cell0]
         killed = np.empty(len(rows), np.int64)
         found: list[Words] = []
         at = 0
@@ -369,9 +361,8 @@ class Match(Operator):
             if at == len(keys):
                 break
             found += self._taken()
-            self._room(0, int(index.tab[keys[at], index.cell0 + 6]) + 1)
+            self._room(0, int(index.tab[keys[at], index.cell0 + 5]) + 1)
         found += self._taken()
-        index.touch(keys[index.tab[keys, index.cell0] != before])
         self._gone(killed, keys)
         return found
 
@@ -470,19 +461,17 @@ class Match(Operator):
         """After a restore: partial matches from the rows that were kept for them."""
         self._clear()
         index, rows = self._index, self._rows
-        index.tab[index.ids(), index.cell0 + 1 : index.cell0 + k.KEY_CELLS] = 0
+        index.tab[index.ids(), index.cell0 : index.cell0 + k.KEY_CELLS] = 0
         ids = rows.snapshot().ids()
         if not len(ids):
             return
-        times, numbers = rows.tab[ids, rows.shape.columns[1, 1]], rows.tab[ids, self._number]
-        waiting = numbers == 0
-        if waiting.any():
-            np.add.at(index.tab[:, index.cell0 + 5], self._owners(ids[waiting]), 1)
-            self._wait(times[waiting], ids[waiting])
-        done = np.flatnonzero(~waiting)
+        # A row that the watermark had passed had been matched: rows before a partial match are never kept.
+        times = rows.tab[ids, rows.shape.columns[1, 1]]
+        np.add.at(index.tab[:, index.cell0], self._owners(ids), 1)
+        self._wait(times, ids)
+        times, done = self._sorted(passed)
         if len(done):
-            done = done[np.argsort(numbers[done], kind="stable")]
-            found = self._run(times[done], ids[done], replay=True)
+            found = self._run(times, done)
             if self.plan.within_ms:
                 keys = self._expired(passed)
                 found += self._expire(np.unique(keys), passed) if len(keys) else []
@@ -499,7 +488,7 @@ class Match(Operator):
             rows.kill(ids)
         if idle:
             keys = np.unique(np.concatenate(idle))
-            empty = (index.tab[keys, index.cell0 + 1 : index.cell0 + k.KEY_CELLS] == 0).all(axis=1)
+            empty = (index.tab[keys, index.cell0 : index.cell0 + k.KEY_CELLS] == 0).all(axis=1)
             index.release(keys[empty])
         for old, new in rows.tidy():
             self._renumber(old, new)
