@@ -165,9 +165,9 @@ class IntervalJoin(Operator):
             else:
                 column = delta.columns[column_at]
                 times = column.words() // column.type.words_per_ms
-                # Its own table's watermark may be ahead of the other's; both count together.
-                marks = np.minimum(np.maximum.accumulate(np.maximum(delta.mark_array(), low)), high)
-                seen.append(marks)
+                # Late is what its own table's watermark has passed: how far the other is depends on the steps.
+                marks = np.maximum.accumulate(np.maximum(delta.mark_array(), low))
+                seen.append(np.minimum(marks, high))
             if n:
                 self._take(side, delta, times, marks, tick, pieces, dropped)
         limit = high if not self.proctime else MAX_WATERMARK if high == MAX_WATERMARK else None
@@ -179,7 +179,7 @@ class IntervalJoin(Operator):
                 times = np.empty(len(new), np.int64)
                 get_cell(new, mine.segments.tab, mine.cell, times)
                 mine.due.push(new, times + end)
-        return Out(self._ordered(pieces), dropped)
+        return Out(self._ordered(pieces, high), dropped)
 
     def _checked(self, side: int, delta: Delta, dropped: list[Rejected]) -> Delta:
         """Without rows that have no time, and without those that can neither match nor be padded."""
@@ -338,7 +338,7 @@ class IntervalJoin(Operator):
         if m:
             self._index.release(out2[:m])
 
-    def _ordered(self, pieces: list[Delta]) -> Delta | None:
+    def _ordered(self, pieces: list[Delta], high: int) -> Delta | None:
         """All rows in the order of the watermarks that they saw, so that none is late for what comes after."""
         if not pieces:
             return None
@@ -348,7 +348,7 @@ class IntervalJoin(Operator):
             for p in pieces
         ]
         out = Delta.concat(fit)
-        marks = out.mark_array()
+        marks = np.minimum(out.mark_array(), high)
         if len(marks) > 1 and not (marks[1:] >= marks[:-1]).all():
             order = np.argsort(marks, kind="stable")
             out, marks = out.take(order), marks[order]

@@ -160,8 +160,8 @@ class TemporalJoin(Operator):
         self._forget(high)
         return Out(out, dropped)
 
-    def _marked(self, side: int, delta: Delta, low: int, high: int, dropped: list[Rejected]) -> tuple[Delta, Words]:
-        """The rows that have a time, and the watermarks of both inputs that they saw."""
+    def _marked(self, side: int, delta: Delta, low: int, dropped: list[Rejected]) -> tuple[Delta, Words]:
+        """The rows that have a time, and the watermark that they saw."""
         at = self.times[side]
         valid = delta.columns[at].valid()
         if valid is not None and not valid.all():
@@ -169,16 +169,16 @@ class TemporalJoin(Operator):
             text = f"the time column `{self.inputs[side][at].name}` of the {self.name} is NULL"
             dropped.append(reject_rows(delta, rows, [text] * len(rows), reason="constraint", origin=self.origin))
             delta = without(delta, rows)
-        # Its own table's watermark may be ahead of the other's; both count together.
-        return delta, np.minimum(np.maximum.accumulate(np.maximum(delta.mark_array(), low)), high)
+        # Late is what its own table's watermark has passed: how far the other is depends on the steps.
+        return delta, np.maximum.accumulate(np.maximum(delta.mark_array(), low))
 
     def _ms(self, side: int, delta: Delta) -> Words:
         column = delta.columns[self.times[side]]
         return column.words() // column.type.words_per_ms
 
     def _take_versions(self, delta: Delta, low: int, high: int, dropped: list[Rejected], seen: list[Words]) -> None:
-        delta, marks = self._marked(1, single(delta), low, high, dropped)
-        seen.append(marks)
+        delta, marks = self._marked(1, single(delta), low, dropped)
+        seen.append(np.minimum(marks, high))
         ok = all_valid([delta.columns[i] for i in self.keys[1]])
         if ok is not None:
             some = np.flatnonzero(ok)
@@ -205,8 +205,8 @@ class TemporalJoin(Operator):
         self._version(rows, groups)
 
     def _take_rows(self, delta: Delta, low: int, high: int, dropped: list[Rejected], seen: list[Words]) -> None:
-        delta, marks = self._marked(0, single(delta), low, high, dropped)
-        seen.append(marks)
+        delta, marks = self._marked(0, single(delta), low, dropped)
+        seen.append(np.minimum(marks, high))
         times = self._ms(0, delta)
         late = times <= marks
         if late.any():
