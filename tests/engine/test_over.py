@@ -224,7 +224,7 @@ ROW = st.tuples(
     keyed=st.booleans(),
     seed=st.integers(0, 1000),
 )
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_rows(
     rows: list[Any], cuts: list[int], delay: int, unit: Any, size: int | None, keyed: bool, seed: int
 ) -> None:

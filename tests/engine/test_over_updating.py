@@ -124,7 +124,7 @@ ROW = st.tuples(
     down=st.booleans(),
     seed=st.integers(0, 1000),
 )
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_any_changes(
     rows: list[Any], cuts: list[int], unit: Any, lower: Any, upper: Any, order: int, down: bool, seed: int
 ) -> None:
