@@ -34,3 +34,21 @@ def test_ours_is_found() -> None:
 
 def test_flinks_is_not() -> None:
     assert check(THEIRS) == []
+
+
+def test_what_flink_does_not_match() -> None:
+    text = """SELECT * FROM e MATCH_RECOGNIZE (PARTITION BY k ORDER BY ts MEASURES CLASSIFIER() AS c, RUNNING LAST(A.n) AS l
+    ALL ROWS PER MATCH PATTERN ((A B)+ C+) SUBSET U = (A, B) DEFINE B AS n > PREV(n));"""
+    assert [(f.what.removesuffix(" in MATCH_RECOGNIZE"), f.line) for f in check(text)] == [
+        ("ALL ROWS PER MATCH", 1),
+        ("CLASSIFIER", 1),
+        ("RUNNING", 1),
+        ("a pattern with groups, alternation, PERMUTE or exclusion", 2),
+        ("a greedy quantifier at the end", 2),
+        ("SUBSET", 2),
+        ("PREV", 2),
+    ]
+    plain = (
+        "SELECT * FROM e MATCH_RECOGNIZE (ORDER BY ts MEASURES A.n AS c PATTERN (A B+ C?) DEFINE B AS LAST(n, 1) > 1);"
+    )
+    assert check(plain) == []

@@ -167,6 +167,8 @@ def _statement(x: ast.Statement) -> Iterator[Hit]:
     for node in x.walk():
         if isinstance(node, ast.Call):
             yield from _call(node)
+        elif isinstance(node, ast.MatchRecognize):
+            yield from _match(node)
         elif isinstance(node, ast.Join) and "ASOF" in node.kind:
             yield "ASOF JOIN", node.span, "Join FOR SYSTEM_TIME AS OF a versioned table."
         elif isinstance(node, ast.Hint) and node.name.upper() == "OPTIONS":
@@ -193,6 +195,33 @@ def _call(x: ast.Call) -> Iterator[Hit]:
     function = find(x.function)
     if function is not None and function.ours:
         yield f"function {x.function}", x.name.span, "Write it as a Python function."
+
+
+def _match(x: ast.MatchRecognize) -> Iterator[Hit]:
+    where = "in MATCH_RECOGNIZE"
+    others = (ast.PatternAlternation, ast.PatternPermute, ast.PatternExclude)
+    for node in x.pattern.walk():
+        group = isinstance(node, ast.PatternRepeat) and not isinstance(node.item, ast.PatternVariable)
+        if group or isinstance(node, others):
+            what = f"a pattern with groups, alternation, PERMUTE or exclusion {where}"
+            yield what, node.span, "Write it as a sequence of variables."
+            break
+    last = x.pattern.items[-1] if isinstance(x.pattern, ast.PatternSequence) else x.pattern
+    loops = isinstance(last, ast.PatternRepeat) and (last.least, last.most) not in ((0, 1), (last.most, last.most))
+    if isinstance(last, ast.PatternRepeat) and last.greedy and loops:
+        yield f"a greedy quantifier at the end {where}", last.span, "End with a plain variable, or with +?."
+    if x.rows_per_match == "ALL":
+        yield "ALL ROWS PER MATCH", x.span, "ONE ROW PER MATCH, with what is needed in MEASURES."
+    for s in x.subsets:
+        yield f"SUBSET {where}", s.span, "Flink reads it and gives NULL for its columns."
+    for part in (*x.measures, *x.defines):
+        for node in part.walk():
+            if isinstance(node, ast.Call) and (node.function in _OUR_MATCH_CALLS or node.match_scope == "RUNNING"):
+                name = node.match_scope if node.function not in _OUR_MATCH_CALLS else node.function
+                yield f"{name} {where}", node.name.span, "LAST(column, 1) is the row before within the match."
+
+
+_OUR_MATCH_CALLS = frozenset({"CLASSIFIER", "MATCH_NUMBER", "PREV", "NEXT"})
 
 
 def _setting(x: ast.SetOption | ast.ResetOption) -> Iterator[Hit]:
