@@ -296,3 +296,9 @@ def test_explain_shows_which_changes_a_source_gives() -> None:
     text = sql("EXPLAIN CHANGELOG_MODE SELECT k, v FROM u WHERE v > 1")[0]
     assert "Scan(table: u, columns: [k, v])  -- changes: I,UA,D" in text
     assert "ChangelogNormalize(key: [k])  -- changes: I,UB,UA,D; state: the last row of each key, unbounded" in text
+
+
+def test_show_create_names_the_right_statement() -> None:
+    sql = Sql(BASE + "CREATE VIEW v AS SELECT id FROM t")
+    assert sql.refused("SHOW CREATE TABLE v") == "'v' is a view"
+    assert sql("SHOW CREATE VIEW v") == ["CREATE VIEW v AS SELECT id FROM t"]

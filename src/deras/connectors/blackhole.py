@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,7 @@ from deras.core.types import STRING, Layout, polars_type
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from deras.core.contracts import Accepts
     from deras.core.delta import Delta
     from deras.core.options import Option
     from deras.core.schema import Schema
@@ -177,7 +178,7 @@ class BlackholeSink(Sink):
     ``rows`` counts changes, ``checksum`` is order-independent; both are of the writer opened last.
     """
 
-    accepts: ClassVar[Literal["append", "upsert", "all"]] = "all"
+    accepts: Accepts = "all"
     delivery: ClassVar[SinkDelivery] = "exactly-once"
 
     def __init__(self) -> None:

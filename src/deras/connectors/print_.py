@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from deras.connectors._flink_text import row_texts
 from deras.core import contracts
@@ -16,6 +16,7 @@ from deras.core.options import Option
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from deras.core.contracts import Accepts
     from deras.core.delta import Delta
     from deras.core.schema import Schema
     from deras.core.time import Tick
@@ -64,7 +65,7 @@ class PrintWriter(Writer):
 class PrintSink(Sink):
     """Takes any changelog."""
 
-    accepts: ClassVar[Literal["append", "upsert", "all"]] = "all"
+    accepts: Accepts = "all"
 
     def __init__(self, table: TableContext) -> None:
         self._table = table

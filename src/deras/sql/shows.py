@@ -186,10 +186,10 @@ def plan_show(planner: Planner, x: ast.Show) -> Planned:
         "MODELS": ("model name", []),
     }
     if what == "FUNCTIONS":
-        from deras.sql.functions.aggregates import NAMES
+        from deras.sql.functions.aggregates import NAMES as AGGREGATES
         from deras.sql.functions.registry import functions
 
-        names = {n.lower() for n in (*functions(), *NAMES)} | {f.name for f in catalog.functions()}
+        names = {n.lower() for n in (*functions(), *AGGREGATES)} | {f.name for f in catalog.functions()}
         lists[what] = ("function name", sorted(names))
     if what in lists:
         column, values = lists[what]
