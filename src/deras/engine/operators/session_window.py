@@ -521,7 +521,7 @@ class SessionAggregate(Operator):
             table,
             WindowAggregate(
                 rows, n + 2, "tumble", 1, 0, 0, zone, [*keys, n], calls, schema, inner, input_append=input_append,
-                origin=origin,
+                attached=True, origin=origin,
             ),
         ]  # fmt: skip
 

@@ -60,6 +60,7 @@ class WindowAggregate(Operator):
             by default keys, aggregates, and as many of the three as ``schema`` has columns left.
         proctime: windows of processing time: rows count at the step's ``now``, windows fire when it has passed.
         input_append: whether the input only inserts.
+        attached: the rows have their windows already, and ``rowtime`` is their last millisecond (a tumble of 1 ms).
         origin: what rejected rows are said to come from.
     """
 
@@ -81,6 +82,7 @@ class WindowAggregate(Operator):
         *,
         proctime: bool = False,
         input_append: bool = True,
+        attached: bool = False,
         origin: str = "WindowAggregate",
     ) -> None:
         self.input = input
@@ -95,6 +97,7 @@ class WindowAggregate(Operator):
         self.calls = tuple(calls)
         self.schema = schema
         self.proctime = proctime
+        self.attached = attached
         self.origin = origin
         made = len(self.keys) + len(self.calls)
         self.layout: tuple[int | str, ...] = tuple(
@@ -189,9 +192,10 @@ class WindowAggregate(Operator):
         ends = lasts[late]
         starts = self.windows.start_of(ends)
         zone = f" ({self.windows.zone})" if self.windows.zone else ""
+        of = "" if self.attached else f" of {self.windows}"
         messages = [
-            f"late for the window {time_text(s)} to {time_text(e)}{zone} of {self.windows}: "
-            f"the watermark was {time_text(m)}"
+            f"late for the window {'that ends at' if self.attached else f'{time_text(s)} to'} {time_text(e)}{zone}"
+            f"{of}: the watermark was {time_text(m)}"
             for s, e, m in zip(starts.tolist(), ends.tolist(), marks[late].tolist(), strict=True)
         ]
         return reject_rows(delta, late, messages, reason="late", origin=self.origin, rowtime=self.rowtime)
@@ -403,7 +407,7 @@ class WindowAggregate(Operator):
         """Facts for EXPLAIN."""
         return {
             "operator": "WindowAggregate",
-            "window": str(self.windows),
+            "window": "attached" if self.attached else str(self.windows),
             "time": "processing time" if self.rowtime is None else self.input[self.rowtime].name,
             "keys": [self.input[i].name for i in self.keys],
             "aggregates": [str(c) for c in self.calls],

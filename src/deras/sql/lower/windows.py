@@ -41,14 +41,23 @@ def _window_aggregate(lowering: Lowering, rel: WindowAggregate) -> Callable[[], 
     below, schema, keys, calls = rel.input.schema, rel.schema, rel.keys, engine_calls(rel.calls)
     args = (rel.time, _engine_kind(rel.kind), rel.size, rel.slide, rel.offset, rel.zone)
     layout: list[int | str] = [*range(len(keys) + len(rel.calls)), *rel.window]
-    append, proctime = rel.input.append_only(), rel.time is None
+    append, proctime, attached = rel.input.append_only(), rel.time is None, rel.kind == "attached"
     origin = lowering.origin("WindowAggregate")
 
     def make() -> Operator:
         from deras.engine.operators import window_aggregate
 
         return window_aggregate.WindowAggregate(
-            below, *args, keys, calls(), schema, layout, proctime=proctime, input_append=append, origin=origin
+            below,
+            *args,
+            keys,
+            calls(),
+            schema,
+            layout,
+            proctime=proctime,
+            input_append=append,
+            attached=attached,
+            origin=origin,
         )
 
     make()
