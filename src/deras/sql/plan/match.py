@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from deras.engine.patterns import Alt, Pattern, Repeat, Seq, Var
 from deras.sql.expr import nodes as e
+from deras.sql.expr.patterns import RowValue, Total
 from deras.sql.plan.calc import narrow
 from deras.sql.plan.rel import Place, Rel, Unary, move
 from deras.sql.plan.show import expression
@@ -85,8 +86,9 @@ class MatchRecognize(Unary):
         order = [below[self.time], *(below[i] + (" DESC" if d else "") for i, d in self.order)]
         parts.append(f"order: [{', '.join(order)}]")
         parts.append(f"pattern: {text(self.pattern, self.names)}")
-        shown = [f"{n} AS {expression(d, below)}" for n, d in zip(self.names, self.defines, strict=True) if d]
-        if shown:
+        if shown := [f"{self._shown(d)} AS {n}" for n, d in zip(self._measured(), self.measures, strict=True)]:
+            parts.append(f"measures: [{', '.join(shown)}]")
+        if shown := [f"{n} AS {self._shown(d)}" for n, d in zip(self.names, self.defines, strict=True) if d]:
             parts.append(f"define: [{', '.join(shown)}]")
         target = " or ".join(n for i, n in enumerate(self.names) if self.skip_bits >> i & 1)
         parts.append(f"skip: {self.skip if self.skip.endswith('ROW') else f'to {self.skip} {target}'}")
@@ -95,6 +97,32 @@ class MatchRecognize(Unary):
         if self.all_rows:
             parts.append("all rows")
         return f"MatchRecognize({', '.join(parts)})"
+
+    def _measured(self) -> list[str]:
+        first = len(self.rows[0]) if self.all_rows else len(self.keys)
+        return self.schema.names[first : first + len(self.measures)]
+
+    def _shown(self, x: Expr) -> str:
+        """A measure or condition as it may have been written."""
+        names = list(self.input.schema.names)
+        everything = (1 << len(self.names)) - 1
+
+        def change(y: Expr) -> Expr | None:
+            if not isinstance(y, (RowValue, Total)):
+                return None
+            of = "" if y.bits == everything else "|".join(n for i, n in enumerate(self.names) if y.bits >> i & 1) + "."
+            arg = "*" if y.arg is None else expression(y.arg, [of + n for n in self.input.schema.names])
+            if isinstance(y, Total):
+                names.append(f"{y.function}({'DISTINCT ' if y.distinct else ''}{of if y.arg is None else ''}{arg})")
+            elif y.arg is None:
+                names.append("CLASSIFIER()")
+            else:
+                offset = f", {y.offset}" if y.offset else ""
+                text = f"{'FIRST' if y.forward else 'LAST'}({arg}{offset})"
+                names.append(text if not y.shift else f"{'PREV' if y.shift < 0 else 'NEXT'}({text}, {abs(y.shift)})")
+            return e.InputRef(y.type, len(names) - 1)
+
+        return expression(e.transform(x, change), names)
 
     def kept(self) -> str:
         """Rows of what has begun."""
