@@ -199,8 +199,8 @@ class Run:
         for node in dataflow.nodes:
             reads = tuple(ids[i] if i >= 0 else inputs[~i] for i in node.inputs)
             name = node.name if flow.durable else f"query{flow.id}:{node.name}"
-            operator = operator_of(node, self.env.folder, self.env.clock)
-            ids.append(self._add_node(name, operator, reads, node.label, node.make, flow.durable))
+            made = operator_of(node, self.env.folder, self.env.clock)
+            ids.append(self._add_node(name, made, reads, node.label, node.make, flow.durable))
         flow.nodes = ids
         flow.output = ids[dataflow.output] if dataflow.output >= 0 else inputs[~dataflow.output]
         if dataflow.materialised and not hasattr(self.graph.nodes[flow.output].operator, "snapshot"):

@@ -154,6 +154,7 @@ query versions: an expression for the time
 SELECT o.id, r.rate FROM o JOIN r FOR SYSTEM_TIME AS OF o.ts - INTERVAL '1' SECOND ON o.k = r.k
 
 query versions: a column that is no time attribute
+# differs: a cast that changes nothing keeps the time attribute
 SELECT o.id, r.rate FROM (SELECT id, k, CAST(ts AS TIMESTAMP(3)) AS ts FROM o) o JOIN r FOR SYSTEM_TIME AS OF o.ts ON o.k = r.k
 
 query versions: TIMESTAMP_LTZ of versions in TIMESTAMP
@@ -180,9 +181,11 @@ eur, 101, 2024-01-01 10:00:15
 eur, 102, 2024-01-01 10:00:30
 
 query versions: a late row, inner
+# differs: late rows are rejected
 SELECT a.id, a.ts, b.ts AS bt FROM o AS a JOIN last_o FOR SYSTEM_TIME AS OF a.ts AS b ON a.k = b.k
 
 query versions: a late row, left
+# differs: late rows are rejected
 SELECT a.id, a.ts, b.ts AS bt FROM o AS a LEFT JOIN last_o FOR SYSTEM_TIME AS OF a.ts AS b ON a.k = b.k
 
 query versions: a late row that the right knows

@@ -14,7 +14,7 @@ from deras.sql.bind.lateral import alone, reads_left
 from deras.sql.bind.match import bind_match
 from deras.sql.bind.scope import Scope, ScopeColumn
 from deras.sql.bind.sources import changelog
-from deras.sql.bind.time_joins import as_of, bind_as_of, keep_time
+from deras.sql.bind.time_joins import as_of, bind_as_of, bind_asof, keep_time
 from deras.sql.bind.windows import bind_window
 from deras.sql.catalog import CatalogTable, CatalogView, MaterializedView
 from deras.sql.expr import decimals
@@ -38,6 +38,8 @@ def bind_relation(q: QueryBinder, r: ast.Relation) -> tuple[p.Rel, Scope]:
             rel = q.query(r.query)
             return _aliased(rel, r.alias, "")
         case ast.Join():
+            if "ASOF" in r.kind:
+                return bind_asof(q, r)
             versions = as_of(r)
             return bind_as_of(q, r, versions) if versions is not None else keep_time(*bind_join(q, r))
         case ast.ParenRelation():

@@ -62,6 +62,81 @@ def _interval(rel: p.Rel) -> p.Rel | None:
     return replace(keyed, schema=Schema(fields), input=found)
 
 
+# ---------------------------------------------------------------- ASOF JOIN
+
+
+def bind_asof(q: QueryBinder, r: ast.Join) -> tuple[p.Rel, Scope]:
+    """``a ASOF [LEFT] JOIN b MATCH_CONDITION (a.time >= b.time) ON …``: the last row of the right up to the time.
+
+    Raises:
+        BindError: the condition does not compare the rowtimes of both sides that way, or there is no equality.
+    """
+    from deras.sql.bind.relations import bind_relation
+
+    if q.context.settings.strict_flink:
+        raise PlanError("ASOF JOIN is not Flink SQL", span=r.span, hint="Join FOR SYSTEM_TIME AS OF a versioned table.")
+    left, left_scope = bind_relation(q, r.left)
+    right, right_scope = bind_relation(q, r.right)
+    kind: JoinKind = "LEFT" if r.kind == "LEFT ASOF" else "INNER"
+    if not left.append_only() or not right.append_only():
+        raise PlanError("ASOF JOIN needs rows that only come on both sides", span=r.span)
+    plain = replace(r, kind="LEFT" if kind == "LEFT" else "INNER", match_condition=None)
+    rel, scope = joined(q, plain, kind, left, left_scope, right, right_scope)
+    join = rel.input if isinstance(rel, p.Calc) else rel
+    assert isinstance(join, p.Join)  # noqa: S101
+    terms = e.conjuncts(join.residual)
+    n = len(left.schema)
+    inside = Scope([replace(c, field=replace(c.field, time=None)) for c in left_scope.joined(right_scope, n).columns])
+    if r.match_condition is not None:
+        terms = [*terms, ExprBinder(q.context, inside, clause="MATCH_CONDITION").condition(r.match_condition, "ON")]
+    found: list[tuple[int, int, bool]] = []
+    rest: list[e.Expr] = []
+    for t in terms:
+        times = _nearest(t, join.left.schema, join.right.schema)
+        if times is None:
+            rest.append(t)
+        else:
+            found.append(times)
+    if len(found) != 1:
+        raise BindError(
+            "ASOF JOIN compares the rowtimes of both sides once, with >= or >",
+            span=r.span if r.match_condition is None else r.match_condition.span,
+            hint="For example a ASOF JOIN b MATCH_CONDITION (a.ts >= b.ts) ON a.k = b.k, where both have a WATERMARK.",
+        )
+    a, b, strict = found[0]
+    keyed = join_keys(replace(join, residual=e.conjunction(rest)), fallible=True)
+    inner = keyed.input if isinstance(keyed, p.Calc) else keyed
+    assert isinstance(inner, p.Join)  # noqa: S101
+    if not inner.left_keys:
+        raise BindError("ASOF JOIN needs an equality", span=r.span, hint="Add one to ON.")
+    made: p.Rel = TemporalJoin(
+        joined_schema(inner.left.schema, inner.right.schema, kind, keep_right=False),
+        inner.left, inner.right, kind, inner.left_keys, inner.right_keys, a, b, inner.residual, strict,
+    )  # fmt: skip
+    if isinstance(keyed, p.Calc):
+        made = _over(keyed, made)
+    if isinstance(rel, p.Calc):
+        made = _over(rel, made)
+    columns = [replace(c, field=replace(made.schema[c.index], name=c.field.name)) for c in scope.columns]
+    return made, Scope(columns, scope.outer)
+
+
+def _nearest(t: e.Expr, left: Schema, right: Schema) -> tuple[int, int, bool] | None:
+    """The two rowtimes of ``left.time >= right.time`` and whether it is strict."""
+    if not isinstance(t, e.Call) or t.function.name not in (">", ">=", "<", "<=") or len(t.args) != 2:
+        return None
+    x, y = t.args
+    name = t.function.name
+    if name.startswith("<"):
+        x, y, name = y, x, name.replace("<", ">")
+    n = len(left)
+    if not isinstance(x, e.InputRef) or not isinstance(y, e.InputRef) or not x.index < n <= y.index:
+        return None
+    if left[x.index].time != "rowtime" or right[y.index - n].time != "rowtime":
+        return None
+    return (x.index, y.index - n, name == ">") if left[x.index].type.kind is right[y.index - n].type.kind else None
+
+
 # ---------------------------------------------------------------- versions of a moment
 
 
@@ -210,6 +285,13 @@ def _temporal(join: p.Join, table: p.Rel, time: int, span: Span, zone: str) -> T
             "a table with versions needs a rowtime",
             span=span,
             hint="Declare WATERMARK FOR the column that says from when a row holds.",
+        )
+    mine, theirs = join.left.schema[time].type, table.schema[times[0]].type
+    if mine.kind is not theirs.kind:
+        raise PlanError(
+            f"the times of the two sides are of different types: {mine} and {theirs}",
+            span=span,
+            hint="Declare both rowtimes as TIMESTAMP, or both as TIMESTAMP_LTZ.",
         )
     pairs = list(zip(join.left_keys, join.right_keys, strict=True))
     own: dict[int, int] = {}

@@ -8,8 +8,8 @@ from deras.core.errors import PlanError
 from deras.core.schema import Schema
 from deras.engine.dataflow import LookupSpec, NodeSpec
 from deras.sql.lower.lowering import lowers, places
-from deras.sql.plan.time_joins import IntervalJoin, LookupJoin, PresentJoin, TemporalJoin
 from deras.sql.plan.text import blame, digest
+from deras.sql.plan.time_joins import IntervalJoin, LookupJoin, PresentJoin, TemporalJoin
 
 if TYPE_CHECKING:
     from collections.abc import Callable
