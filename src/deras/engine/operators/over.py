@@ -133,7 +133,8 @@ class Over(Operator):
         seen = np.array([low], np.int64)
         if delta is not None:
             delta, marks = self._without_nulls(delta, low, dropped)
-            seen = np.unique(np.concatenate([seen, marks]))
+            rising = np.concatenate([seen, marks])
+            seen = rising[np.append(True, rising[1:] != rising[:-1])]
             if delta.length:
                 self._take(delta, marks, dropped)
         out = self._fire(high, seen)
