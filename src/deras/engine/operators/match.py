@@ -132,7 +132,7 @@ class Match(Operator):
     def open(self, state: State) -> None:
         """The rows of partial matches and those that wait: all else follows from them."""
         self._index = state.index("keys", self._key_types, k.KEY_CELLS, saved=False)
-        self._rows = state.segments("rows", self._stored, 2)
+        self._rows = state.segments("rows", self._stored, 3)
         self._number = self._rows.cell0
         self._values = state.values("match")
         self._resolve()
@@ -246,10 +246,11 @@ class Match(Operator):
         ]  # fmt: skip
         ids = self._rows.append(columns, n)
         owners = self._index.lookup(key_columns, length=n)
-        np.add.at(self._index.tab[:, self._index.cell0], owners, 1)
-        self._wait(times, ids)
+        self._wait(times, ids, owners)
 
-    def _wait(self, times: Words, ids: Words) -> None:
+    def _wait(self, times: Words, ids: Words, owners: Words) -> None:
+        np.add.at(self._index.tab[:, self._index.cell0], owners, 1)
+        self._rows.tab[ids, self._number + 2] = owners
         self._pending.append((times, ids))
         self._next = min(self._next, int(times.min()))
 
@@ -284,12 +285,6 @@ class Match(Operator):
         ordered = places.sort(names, descending=falling, nulls_last=falling, maintain_order=True)
         return ordered["row"].cast(pl.Int64).to_numpy()
 
-    def _owners(self, ids: Words) -> Words:
-        if not self.keys:
-            return self._index.lookup([], length=len(ids))
-        columns = self._rows.take(ids)[2 : self._first_kept]
-        return self._index.lookup(columns, length=len(ids))
-
     # ---- matching
 
     def _advance(self, limit: int, *, now: int | None, end: bool) -> Words:
@@ -317,7 +312,7 @@ class Match(Operator):
 
     def _run(self, times: Words, ids: Words) -> list[Words]:
         index, rows = self._index, self._rows
-        keys = self._owners(ids)
+        keys = rows.tab[ids, self._number + 2]
         least = int(self._values.get("next", 1))
         self._values["next"] = least + len(ids)
         killed = np.empty(len(rows), np.int64)
@@ -383,7 +378,10 @@ class Match(Operator):
     def _taken(self) -> list[Words]:
         m = int(self._meta[3])
         self._meta[3] = 0
-        return [self._out[:m].copy()] if m else []
+        found = [self._out[:m].copy()] if m else []
+        if 2 * m > len(self._out):
+            self._out = np.zeros((4 * m, 4), np.int64)
+        return found
 
     def _gone(self, killed: Words, keys: Words) -> None:
         """Remember the rows that no partial match needs, and the keys that may go; they go when the step is over."""
@@ -467,8 +465,8 @@ class Match(Operator):
             return
         # A row that the watermark had passed had been matched: rows before a partial match are never kept.
         times = rows.tab[ids, rows.shape.columns[1, 1]]
-        np.add.at(index.tab[:, index.cell0], self._owners(ids), 1)
-        self._wait(times, ids)
+        owners = index.lookup(rows.take(ids)[2 : self._first_kept], length=len(ids))
+        self._wait(times, ids, owners)
         times, done = self._sorted(passed)
         if len(done):
             found = self._run(times, done)
