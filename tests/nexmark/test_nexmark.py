@@ -49,6 +49,13 @@ def test_as_flink(query: str, folder: Path) -> None:
     assert found["checksum"] == STORED["results"][query]["checksum"]
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("query", suite.QUERIES)
+def test_in_small_steps(query: str, folder: Path) -> None:
+    found = compare.deras_summary(query, folder, {"deras.step.max-rows": "777"})
+    assert found["checksum"] == STORED["results"][query]["checksum"]
+
+
 def test_a_wrong_row_is_noticed() -> None:
     rows = Counter({(1000, 7): 2, (1001, 8): 1})
     checksum = compare.summary("q2", rows)["checksum"]
