@@ -464,9 +464,7 @@ class ExprBinder:
         return e.AggregateRef(type_, x.function, tuple(args), distinct, condition, at=self._at(x))
 
 
-def cast_arguments(
-    name: str, wanted: Sequence[SqlType] | None, args: list[e.Expr], x: ast.Call
-) -> list[e.Expr]:
+def cast_arguments(name: str, wanted: Sequence[SqlType] | None, args: list[e.Expr], x: ast.Call) -> list[e.Expr]:
     """Arguments of a Python function in its declared types.
 
     Raises:

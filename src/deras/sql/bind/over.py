@@ -352,8 +352,8 @@ def plan_over(rel: Rel, refs: Sequence[OverRef], *, strict: bool) -> tuple[Rel, 
             return x.index
         if x in columns:
             return columns.index(x)
-        columns.append(x)
-        time = "proctime" if isinstance(x, e.Context) and x.kind == "proctime" else None
+        is_now = isinstance(x, e.Context) and x.kind == "proctime"
+        fields.append(Field(f"${len(fields)}", x.type, "proctime" if is_now else None))
         fields.append(Field(f"${len(fields)}", x.type, time))
         return len(columns) - 1
 
