@@ -354,7 +354,6 @@ def plan_over(rel: Rel, refs: Sequence[OverRef], *, strict: bool) -> tuple[Rel, 
             return columns.index(x)
         is_now = isinstance(x, e.Context) and x.kind == "proctime"
         fields.append(Field(f"${len(fields)}", x.type, "proctime" if is_now else None))
-        fields.append(Field(f"${len(fields)}", x.type, time))
         return len(columns) - 1
 
     groups: dict[Any, list[int]] = {}
