@@ -352,6 +352,7 @@ def plan_over(rel: Rel, refs: Sequence[OverRef], *, strict: bool) -> tuple[Rel, 
             return x.index
         if x in columns:
             return columns.index(x)
+        columns.append(x)
         is_now = isinstance(x, e.Context) and x.kind == "proctime"
         fields.append(Field(f"${len(fields)}", x.type, "proctime" if is_now else None))
         return len(columns) - 1
