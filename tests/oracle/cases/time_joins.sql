@@ -161,6 +161,7 @@ query versions: TIMESTAMP_LTZ of versions in TIMESTAMP
 SELECT i.id, r.rate FROM instant i JOIN r FOR SYSTEM_TIME AS OF i.it ON CAST(i.id AS STRING) = r.k
 
 query versions: the present of a table that cannot be looked up
+# differs: files can be looked up
 SELECT p.id, n.rate FROM p JOIN notime FOR SYSTEM_TIME AS OF p.pt AS n ON p.k = n.k
 
 query versions: AS OF without a join
