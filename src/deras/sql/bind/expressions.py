@@ -15,6 +15,7 @@ from deras.sql.expr import nodes as e
 from deras.sql.expr.moments import parse_date, parse_time, parse_timestamp
 from deras.sql.functions import aggregates, operators, registry
 from deras.sql.functions.registry import ArgumentError, cast_to
+from deras.sql.functions.udaf import UserAggregate
 from deras.sql.functions.udf import UserFunction
 from deras.sql.syntax import ast
 from deras.sql.types import castable, sql_type
@@ -402,6 +403,10 @@ class ExprBinder:
             self._rowtime(x)
         args = [self._argument(a) for a in x.args]
         try:
+            if x.json is not None:
+                from deras.sql.bind.json import bind_json
+
+                return bind_json(self, x, args)
             return registry.call(function, args, self._at(x))
         except ArgumentError as err:
             raise BindError(str(err), span=x.span, hint=err.hint) from None
@@ -427,6 +432,8 @@ class ExprBinder:
             udf = own.loaded(self.context.folder)
         except Exception as err:
             raise BindError(f"function '{own.name}': {err}", span=x.span, hint=getattr(err, "hint", "")) from err
+        if isinstance(udf, UserAggregate):
+            return self._user_aggregate(udf, x)
         if not isinstance(udf, UserFunction):
             raise BindError(
                 f"'{own.name}' is a table function, which stands in FROM",
@@ -436,7 +443,20 @@ class ExprBinder:
         args = cast_arguments(own.name, udf.input_types, [self.bind(a) for a in x.args], x)
         return e.UdfCall(udf.result_type, udf, tuple(args), at=self._at(x))
 
-    def _aggregate(self, x: ast.Call) -> e.Expr:
+    def _user_aggregate(self, udaf: UserAggregate, x: ast.Call) -> e.Expr:
+        self._may_aggregate(x)
+        if x.distinct:
+            raise not_yet(f"DISTINCT in {udaf.name}", x.span, "Use SELECT DISTINCT in a subquery.")
+        self._inside += 1
+        try:
+            args = cast_arguments(udaf.name, udaf.input_types, [self.bind(a) for a in x.args], x)
+            condition = None if x.filter is None else self.condition(x.filter, "FILTER")
+        finally:
+            self._inside -= 1
+        type_ = udaf.result_type.with_nullable(True)
+        return e.AggregateRef(type_, udaf.name, tuple(args), False, condition, udaf, at=self._at(x))
+
+    def _may_aggregate(self, x: ast.Call) -> None:
         if not self.aggregates:
             where = f" in {self.clause}" if self.clause else " here"
             raise BindError(
@@ -446,6 +466,9 @@ class ExprBinder:
             raise BindError("an aggregate function cannot stand inside another", span=x.span, hint="Use a subquery.")
         if x.within_group or x.order_by:
             raise not_yet(f"ORDER BY in {x.function}", x.span)
+
+    def _aggregate(self, x: ast.Call) -> e.Expr:
+        self._may_aggregate(x)
         self._inside += 1
         try:
             args = [] if len(x.args) == 1 and isinstance(x.args[0], ast.Star) else [self.bind(a) for a in x.args]
@@ -488,59 +511,15 @@ def cast_arguments(name: str, wanted: Sequence[SqlType] | None, args: list[e.Exp
 
 # Functions of Flink 2.3 that are planned, so that the message can say so.
 NOT_YET = frozenset(
-    [
-        "JSON_VALUE",
-        "JSON_QUERY",
-        "JSON_EXISTS",
-        "JSON_OBJECT",
-        "JSON_ARRAY",
-        "JSON_STRING",
-        "JSON_OBJECTAGG",
-        "JSON_ARRAYAGG",
+    {
         "PARSE_JSON",
         "TRY_PARSE_JSON",
-        "STR_TO_MAP",
-        "PARSE_URL",
-        "ARRAY_CONTAINS",
-        "ARRAY_DISTINCT",
-        "ARRAY_POSITION",
-        "ARRAY_REMOVE",
-        "ARRAY_REVERSE",
-        "ARRAY_SLICE",
-        "ARRAY_SORT",
-        "ARRAY_UNION",
-        "ARRAY_CONCAT",
-        "ARRAY_JOIN",
-        "ARRAY_MAX",
-        "ARRAY_MIN",
-        "ARRAY_APPEND",
-        "ARRAY_PREPEND",
-        "MAP_KEYS",
-        "MAP_VALUES",
-        "MAP_ENTRIES",
-        "MAP_FROM_ARRAYS",
-        "MAP_UNION",
-        "SPLIT",
-        "PRINTF",
-        "ELT",
-        "TRANSLATE",
-        "ENCODE",
-        "DECODE",
-        "URL_ENCODE",
-        "URL_DECODE",
-        "GROUPING",
-        "GROUPING_ID",
-        "GROUP_ID",
-        "PERCENTILE",
+        "OBJECT_OF",
+        "OBJECT_UPDATE",
         "MATCH_ROWTIME",
         "MATCH_PROCTIME",
         "ML_PREDICT",
-        "TYPEOF",
-        "REGEXP_COUNT",
-        "REGEXP_INSTR",
-        "REGEXP_EXTRACT_ALL",
-        "REGEXP_SUBSTR",
-    ]
+    }
 )
 
 

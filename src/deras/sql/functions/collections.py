@@ -9,19 +9,16 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from deras.core import types as t
-from deras.core.types import Kind, SqlType, polars_type
+from deras.core.types import Kind, SqlType
 from deras.sql.expr.nodes import Call, Expr, Literal, Where
+from deras.sql.functions.hosts import FAILED, host
+from deras.sql.functions.maps import entries
 from deras.sql.functions.operators import first_approximate
 from deras.sql.functions.registry import ArgumentError, CallContext, Function, cast_to, scalar
 from deras.sql.types import common_type
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-
-def _no_decimal(type_: SqlType) -> None:
-    if type_.kind is Kind.DECIMAL:
-        raise ArgumentError("DECIMAL inside ARRAY, MAP and ROW is not supported yet", "Convert with CAST(… AS DOUBLE).")
 
 
 def _load(x: pl.Expr, type_: SqlType) -> pl.Expr:
@@ -71,17 +68,12 @@ def _element(c: CallContext, x: pl.Expr, index: pl.Expr) -> pl.Expr:
     return _load(x.list.get(place, null_on_oob=True), c.type)
 
 
-def _lookup(c: CallContext, x: pl.Series, key: pl.Series) -> pl.Series:
-    out: list[Any] = []
-    for entries, k in zip(x.to_list(), key.to_list(), strict=True):
-        out.append(None if entries is None else next((e["value"] for e in entries if e["key"] == k), None))
-    from deras.sql.expr.python import physical
-
-    return physical(pl.Series("", out, dtype=t.polars_type(c.type)), c.type)
+def _lookup(entries: list[Any] | None, key: Any) -> Any:
+    return None if entries is None else next((e["value"] for e in entries if e["key"] == key), None)
 
 
 _ELEMENT = Function("ITEM", "expression", (), _element, family="collections")
-_LOOKUP = Function("ITEM", "host", (), _lookup, family="collections")
+_LOOKUP = host("ITEM", _lookup, nulls=True)
 
 
 @scalar("CARDINALITY(array) -> INT", "CARDINALITY(map) -> INT")
@@ -95,24 +87,34 @@ def cardinality(c: CallContext, x: pl.Expr) -> pl.Expr:
     return x.list.len().cast(pl.Int32)
 
 
+def _only(x: list[Any]) -> Any:
+    return FAILED if len(x) > 1 else x[0] if x else None
+
+
+_ONLY = host("ELEMENT", _only)
+
+
 @scalar("ELEMENT(array)", kind="macro")
 def element(args: Sequence[Expr], at: Where | None) -> Expr:
-    """The only element of an array."""
-    from deras.sql.expr.nodes import Literal
+    """The only element of an array; NULL if it is empty, a failure if there are several.
 
-    return item([args[0], Literal(t.INT.with_nullable(False), 1)], at)  # type: ignore[no-any-return]
+    Example:
+        >>> ELEMENT(ARRAY[7])
+        7
+    """
+    return Call(args[0].type.children[0].with_nullable(True), _ONLY, (args[0],), at=at)
 
 
 def _array(c: CallContext, *items: pl.Expr) -> pl.Expr:
-    if c.type.children[0].kind in (Kind.ARRAY, Kind.MAP, Kind.MULTISET):
-        dtype = polars_type(c.type)
-        # Lists put together by Polars become one.
-        return pl.map_batches(
-            items, lambda s: pl.Series("", [list(r) for r in zip(*s, strict=True)], dtype=dtype), return_dtype=dtype
-        )
     return pl.concat_list(list(items))
 
 
+def _whole(type_: SqlType) -> bool:
+    """Whether Polars' expressions put values of the type together as they are."""
+    return type_.kind not in (Kind.ARRAY, Kind.MAP, Kind.MULTISET, Kind.DECIMAL)
+
+
+_ARRAY_OF = host("ARRAY", lambda *items: list(items), nulls=True)
 _ARRAY = Function("ARRAY", "expression", (), _array, nullable=False, family="collections")
 
 
@@ -123,25 +125,32 @@ def array(args: Sequence[Expr], at: Where | None) -> Expr:
     common = first_approximate(types) or common_type(types)
     if common is None or common.kind is Kind.NULL:
         raise ArgumentError("the elements of ARRAY have no common type", "Convert them with CAST.")
-    _no_decimal(common)
-    return Call(t.array(common).with_nullable(False), _ARRAY, tuple(cast_to(a, common) for a in args), at=at)
+    function = _ARRAY if _whole(common) else _ARRAY_OF
+    return Call(t.array(common).with_nullable(False), function, tuple(cast_to(a, common) for a in args), at=at)
 
 
 def _row(c: CallContext, *items: pl.Expr) -> pl.Expr:
     return pl.struct([i.alias(n) for n, i in zip(c.type.names, items, strict=True)])
 
 
+def _row_of(c: CallContext, *items: pl.Series) -> pl.Series:
+    from deras.sql.expr.python import logical
+
+    fields = [logical(s, x).alias(n) for n, s, x in zip(c.type.names, items, c.type.children, strict=True)]
+    return pl.DataFrame(fields).to_struct()
+
+
 _ROW = Function("ROW", "expression", (), _row, nullable=False, family="collections")
+_ROW_OF = Function("ROW", "host", (), _row_of, nullable=False, family="collections")
 
 
 @scalar("ROW(any...)", kind="macro")
 def row(args: Sequence[Expr], at: Where | None) -> Expr:
     """A row of the values, its fields named EXPR$0, EXPR$1 and so on."""
-    for a in args:
-        _no_decimal(a.type)
     names = tuple(f"EXPR${i}" for i in range(len(args)))
     type_ = SqlType(Kind.ROW, children=tuple(a.type for a in args), names=names, nullable=False)
-    return Call(type_, _ROW, tuple(args), at=at)
+    decimal = any(a.type.kind is Kind.DECIMAL for a in args)
+    return Call(type_, _ROW_OF if decimal else _ROW, tuple(args), at=at)
 
 
 def _map(c: CallContext, *items: pl.Expr) -> pl.Expr:
@@ -150,11 +159,12 @@ def _map(c: CallContext, *items: pl.Expr) -> pl.Expr:
 
 
 _MAP = Function("MAP", "expression", (), _map, nullable=False, family="collections")
+_MAP_OF = host("MAP", lambda *items: entries(zip(items[::2], items[1::2], strict=True)), nulls=True)
 
 
 @scalar("MAP(any...)", kind="macro")
 def map_(args: Sequence[Expr], at: Where | None) -> Expr:
-    """A map of keys and values in turn.
+    """A map of keys and values in turn; of a key that is there twice the last value counts.
 
     Example:
         >>> MAP['a', 1, 'b', 2]['b']
@@ -165,7 +175,8 @@ def map_(args: Sequence[Expr], at: Where | None) -> Expr:
     key, value = common_type([a.type for a in args[::2]]), common_type([a.type for a in args[1::2]])
     if key is None or value is None or Kind.NULL in (key.kind, value.kind):
         raise ArgumentError("the keys or values of MAP have no common type", "Convert them with CAST.")
-    _no_decimal(key)
-    _no_decimal(value)
     cast = tuple(cast_to(a, value if i % 2 else key) for i, a in enumerate(args))
-    return Call(t.map_of(key.with_nullable(False), value).with_nullable(False), _MAP, cast, at=at)
+    keys = [a.value for a in args[::2] if isinstance(a, Literal)]
+    different = len(set(keys)) == len(cast) // 2 == len(keys)
+    function = _MAP if different and _whole(key) and _whole(value) else _MAP_OF
+    return Call(t.map_of(key.with_nullable(False), value).with_nullable(False), function, cast, at=at)

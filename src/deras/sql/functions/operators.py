@@ -323,6 +323,10 @@ def boolean(a: Expr, what: str) -> Expr:
 
 def test(a: Expr, what: str, at: Where | None = None) -> Expr:  # noqa: PT028 (no test)
     """``a IS what`` (``NULL``, ``NOT TRUE`` …)."""
+    if "JSON" in what:
+        from deras.sql.functions.json import test as json_test
+
+        return json_test(a, what, at)
     if what not in _IS:
         raise ArgumentError(f"IS {what} is not supported yet")
     if "NULL" not in what:

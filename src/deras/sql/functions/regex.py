@@ -8,6 +8,7 @@ import re
 import numpy as np
 import polars as pl
 
+from deras.sql.functions.hosts import each
 from deras.sql.functions.registry import CallContext, scalar
 
 _JAVA_ONLY = re.compile(r"\(\?[=!<>]|\\[1-9]|[*+?}]\+")
@@ -98,3 +99,61 @@ def regexp_replace(c: CallContext, x: pl.Series, pattern: pl.Series, new: pl.Ser
             continue
         out.append(made.sub(r.replace("\\", r"\\"), v))
     return pl.Series("", out, dtype=pl.String), failed if failed.any() else None
+
+
+@scalar("REGEXP_COUNT(text, text) -> INT", kind="host", nullable=True)
+@each
+def regexp_count(x: str, pattern: str) -> int | None:
+    """The number of places where the pattern matches.
+
+    Example:
+        >>> REGEXP_COUNT('abcabc', 'b.')
+        2
+    """
+    made = compiled(pattern)
+    return None if made is None else sum(1 for _ in made.finditer(x))
+
+
+@scalar("REGEXP_INSTR(text, text) -> INT", kind="host", nullable=True)
+@each
+def regexp_instr(x: str, pattern: str) -> int | None:
+    """The first place where the pattern matches, from 1; 0 if there is none.
+
+    Example:
+        >>> REGEXP_INSTR('abc', 'c')
+        3
+    """
+    made = compiled(pattern)
+    if made is None:
+        return None
+    m = made.search(x)
+    return 0 if m is None else m.start() + 1
+
+
+@scalar("REGEXP_SUBSTR(text, text) -> STRING", kind="host", nullable=True)
+@each
+def regexp_substr(x: str, pattern: str) -> str | None:
+    """The first part of the text that matches; NULL if none does.
+
+    Example:
+        >>> REGEXP_SUBSTR('abc', 'b.')
+        bc
+    """
+    made = compiled(pattern)
+    m = None if made is None else made.search(x)
+    return None if m is None else m[0]
+
+
+@scalar("REGEXP_EXTRACT_ALL(text, text[, integer]) -> ARRAY<STRING>", kind="host", nullable=True)
+@each
+def regexp_extract_all(x: str, pattern: str, group: int = 1) -> list[str | None] | None:
+    """Of all parts of the text that match: their group (by default the first; 0 is the whole).
+
+    Example:
+        >>> REGEXP_EXTRACT_ALL('a1 b2', '([a-z])([0-9])', 2)
+        [1, 2]
+    """
+    made = compiled(pattern)
+    if made is None or not 0 <= group <= made.groups:
+        return None
+    return [m[group] for m in made.finditer(x)]

@@ -171,7 +171,10 @@ class Function:
 
 
 _FUNCTIONS: dict[str, Function] = {}
-_FAMILIES = ("operators", "arithmetic", "conditional", "strings", "regex", "hashes", "times", "zones", "collections")
+_FAMILIES = (
+    "operators", "arithmetic", "conditional", "strings", "regex", "hashes", "encodings", "times", "zones", "collections",
+    "arrays", "maps", "json",
+)  # fmt: skip
 _loaded = False
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import contextlib
 import datetime
 import decimal
 import inspect
@@ -15,7 +17,10 @@ from deras.core.errors import ConfigError
 from deras.core.types import SqlType
 
 if TYPE_CHECKING:
+    from deras.sql.functions.udaf import UserAggregate
     from deras.sql.functions.udtf import UserTableFunction
+
+    AnyFunction = UserFunction | UserTableFunction | UserAggregate
 
 FuncType = Literal["general", "polars", "numpy", "pandas"]
 
@@ -82,7 +87,8 @@ def type_of(given: Any) -> SqlType:
     raise ConfigError(f"{given!r} is no SQL type", hint="Write for example result_type='DOUBLE'.")
 
 
-def _annotation(hint: Any) -> SqlType | None:
+def annotated(hint: Any) -> SqlType | None:
+    """The SQL type of a Python annotation, or None."""
     args = [a for a in typing.get_args(hint) if a is not type(None)]
     if len(args) == 1 and len(typing.get_args(hint)) == 2:
         hint = args[0]
@@ -115,8 +121,7 @@ def udf(
         return lambda g: udf(g, input_types, result_type, deterministic, name, func_type)
     if isinstance(f, UserFunction):
         return f
-    if isinstance(f, type):
-        f = f()
+    f = opened(f)
     target = f.eval if hasattr(f, "eval") else f
     given = name or getattr(f, "__name__", type(f).__name__)
     if func_type not in typing.get_args(FuncType):
@@ -127,7 +132,7 @@ def udf(
         hints = typing.get_type_hints(target)
     except (NameError, TypeError):
         hints = {}
-    result = type_of(result_type) if result_type is not None else _annotation(hints.get("return"))
+    result = type_of(result_type) if result_type is not None else annotated(hints.get("return"))
     if result is None:
         raise ConfigError(
             f"function '{given}' has no result type",
@@ -135,6 +140,43 @@ def udf(
         )
     inputs = declared_inputs(input_types, target, hints if func_type == "general" else {})
     return UserFunction(target, result, inputs, given, steady(f, deterministic), func_type)  # type: ignore[arg-type]
+
+
+class Context:
+    """What ``open`` is given. One process, one task: the parallelism is 1."""
+
+    def get_job_parameter(self, key: str, default_value: str) -> str:  # noqa: ARG002 (PyFlink's)
+        """There are no job parameters: the default."""
+        return default_value
+
+    def get_number_of_parallel_subtasks(self) -> int:
+        """One."""
+        return 1
+
+    def get_index_of_this_subtask(self) -> int:
+        """The first."""
+        return 0
+
+    def get_attempt_number(self) -> int:
+        """The first."""
+        return 0
+
+
+def opened(f: Any) -> Any:
+    """A function object: made from its class if need be, and set up once by its ``open``; ``close`` is called when the
+    process ends.
+    """
+    if isinstance(f, type):
+        f = f()
+    if inspect.isroutine(f) or getattr(f, "_deras_opened", False):
+        return f
+    if callable(set_up := getattr(f, "open", None)):
+        set_up(*([Context()] if len(inspect.signature(set_up).parameters) else []))
+        with contextlib.suppress(AttributeError):
+            f._deras_opened = True
+    if callable(tear_down := getattr(f, "close", None)):
+        atexit.register(tear_down)
+    return f
 
 
 def declared_inputs(input_types: Any, target: Any, hints: dict[str, Any]) -> tuple[SqlType, ...] | None:
@@ -146,7 +188,7 @@ def declared_inputs(input_types: Any, target: Any, hints: dict[str, Any]) -> tup
         parameters = [p for p in inspect.signature(target).parameters.values() if p.kind is p.POSITIONAL_OR_KEYWORD]
     except (TypeError, ValueError):
         return None
-    found = [_annotation(hints.get(p.name)) for p in parameters]
+    found = [annotated(hints.get(p.name)) for p in parameters]
     if found and all(x is not None for x in found) and all(p.default is p.empty for p in parameters):
         return tuple(x for x in found if x is not None)
     return None
@@ -158,7 +200,7 @@ def steady(f: Any, deterministic: bool | None) -> bool:
     return deterministic if deterministic is not None else bool(said()) if callable(said) else True
 
 
-def load(identifier: str, name: str, folder: Any = None) -> UserFunction | UserTableFunction:
+def load(identifier: str, name: str, folder: Any = None) -> AnyFunction:
     """The function of ``'module.function'``, looked for in the project's folder first.
 
     Raises:
@@ -193,15 +235,19 @@ def load(identifier: str, name: str, folder: Any = None) -> UserFunction | UserT
     return declared(found).named(name)
 
 
-def declared(found: Any) -> UserFunction | UserTableFunction:
+def declared(found: Any) -> AnyFunction:
     """A function of a user's module as what it says it is.
 
     Raises:
         ConfigError: it lacks a result type.
     """
+    from deras.sql.functions.udaf import UserAggregate, is_aggregate, udaf
     from deras.sql.functions.udtf import UserTableFunction
 
-    if isinstance(found, (UserFunction, UserTableFunction)):
+    if isinstance(found, (UserFunction, UserTableFunction, UserAggregate)):
         return found
+    if is_aggregate(found):
+        aggregate: UserAggregate = udaf(found)
+        return aggregate
     made: UserFunction = udf(found)
     return made

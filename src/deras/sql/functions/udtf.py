@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from deras.core.errors import ConfigError
 from deras.core.schema import Field
 from deras.core.types import Kind, SqlType
-from deras.sql.functions.udf import declared_inputs, steady, type_of
+from deras.sql.functions.udf import declared_inputs, opened, steady, type_of
 
 if TYPE_CHECKING:
     from deras.core.schema import Schema
@@ -96,8 +96,7 @@ def udtf(
         return lambda g: udtf(g, input_types, result_types, deterministic, name)
     if isinstance(f, UserTableFunction):
         return f
-    if isinstance(f, type):
-        f = f()
+    f = opened(f)
     target = f.eval if hasattr(f, "eval") else f
     given: str = name or getattr(f, "__name__", None) or type(f).__name__
     fields = result_fields(result_types, given)

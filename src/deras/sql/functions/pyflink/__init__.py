@@ -17,22 +17,24 @@ if TYPE_CHECKING:
 
 
 def _names() -> dict[str, dict[str, Any]]:
-    from deras.sql.functions.pyflink import functions, row, types
+    from deras.sql.functions.pyflink import functions, row, types, views
 
     functions_ = {n: getattr(functions, n) for n in functions.__all__}
+    views_ = {n: getattr(views, n) for n in views.__all__}
     types_ = {n: getattr(types, n) for n in types.__all__}
     return {
         "pyflink": {},
         "pyflink.common": {"Row": row.Row, "RowKind": row.RowKind},
         "pyflink.common.types": {"Row": row.Row, "RowKind": row.RowKind},
-        "pyflink.table": {**functions_, **types_, "Row": row.Row, "RowKind": row.RowKind},
+        "pyflink.table": {**functions_, **types_, **views_, "Row": row.Row, "RowKind": row.RowKind},
         "pyflink.table.udf": functions_,
+        "pyflink.table.data_view": views_,
         "pyflink.table.types": {**types_, "Row": row.Row},
     }
 
 
 _PACKAGES = frozenset({"pyflink", "pyflink.common", "pyflink.table"})
-_MODULES = _PACKAGES | {"pyflink.common.types", "pyflink.table.udf", "pyflink.table.types"}
+_MODULES = _PACKAGES | {"pyflink.common.types", "pyflink.table.data_view", "pyflink.table.udf", "pyflink.table.types"}
 
 
 class _StandIn(MetaPathFinder, Loader):

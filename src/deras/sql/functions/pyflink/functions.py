@@ -8,6 +8,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from deras.core.errors import ConfigError
+from deras.sql.functions import udaf as aggregates
 from deras.sql.functions import udf as own
 from deras.sql.functions import udtf as tables
 
@@ -29,24 +30,7 @@ __all__ = [
 ]
 
 
-class FunctionContext:
-    """What ``open`` is given. One process, one task: the parallelism is 1."""
-
-    def get_job_parameter(self, key: str, default_value: str) -> str:
-        """There are no job parameters: the default."""
-        return default_value
-
-    def get_number_of_parallel_subtasks(self) -> int:
-        """One."""
-        return 1
-
-    def get_index_of_this_subtask(self) -> int:
-        """The first."""
-        return 0
-
-    def get_attempt_number(self) -> int:
-        """The first."""
-        return 0
+FunctionContext = own.Context
 
 
 class UserDefinedFunction:
@@ -85,15 +69,6 @@ class TableAggregateFunction(AggregateFunction):
     """Rows from rows."""
 
 
-def _opened(f: Any) -> Any:
-    """A function object, made from its class if need be, and set up."""
-    if isinstance(f, type):
-        f = f()
-    if isinstance(f, UserDefinedFunction):
-        f.open(FunctionContext())
-    return f
-
-
 def udf(
     f: Callable[..., Any] | None = None,
     input_types: Any = None,
@@ -106,7 +81,7 @@ def udf(
     """PyFlink's ``udf``: a scalar function; ``func_type`` is ``general`` or ``pandas``."""
     if f is None:
         return lambda g: udf(g, input_types, result_type, deterministic, name, func_type, udf_type)
-    made = _opened(f)
+    made = own.opened(f)
     target = made.eval if hasattr(made, "eval") else made
     if asyncio.iscoroutinefunction(target):
         return own.udf(made, input_types, result_type, deterministic, name)
@@ -123,7 +98,7 @@ def udtf(
     """PyFlink's ``udtf``: a table function."""
     if f is None:
         return lambda g: udtf(g, input_types, result_types, deterministic, name)
-    return tables.udtf(_opened(f), input_types, result_types, deterministic, name)
+    return tables.udtf(own.opened(f), input_types, result_types, deterministic, name)
 
 
 def udaf(
@@ -136,7 +111,9 @@ def udaf(
     func_type: str = "general",
 ) -> Any:
     """PyFlink's ``udaf``: an aggregate function."""
-    raise ConfigError("Python aggregate functions are not supported yet")
+    if f is None:
+        return lambda g: udaf(g, input_types, result_type, accumulator_type, deterministic, name, func_type)
+    return aggregates.udaf(f, input_types, result_type, accumulator_type, deterministic, name, func_type)
 
 
 def udtaf(*args: Any, **options: Any) -> Any:
