@@ -40,7 +40,7 @@ query unnest rows
 SELECT id, a, b FROM t CROSS JOIN UNNEST(ARRAY[ROW(x, 'p'), ROW(id, 'q')]) AS s(a, b)
 
 query unnest with a condition
-# differs: Flink cannot plan a condition on UNNEST
+# differs: defect of Flink
 SELECT id, w FROM t JOIN UNNEST(ARRAY[x, 2]) AS s(w) ON w = id
 
 query unnest of an updating input
@@ -73,7 +73,7 @@ query lateral count without partners
 SELECT t.id, l.c FROM t, LATERAL (SELECT COUNT(*) AS c FROM u WHERE u.k = t.id) AS l
 
 query lateral top two
-# differs: Flink cannot plan it
+# differs: defect of Flink
 SELECT t.id, l.v FROM t, LATERAL (SELECT v, y FROM u WHERE u.k = t.id ORDER BY y DESC LIMIT 2) AS l
 
 query lateral top one of distinct keys
