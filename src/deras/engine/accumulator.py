@@ -9,11 +9,15 @@ import numpy as np
 import numpy.typing as npt
 
 from deras.core.column import Column, Views
+from deras.core.errors import InternalError
 from deras.core.types import Kind, Layout, SqlType
 from deras.engine.aggregates import AggregateCall, Final, Layouts, Op, ValueSet
 from deras.engine.kernels import agg as k
 from deras.engine.kernels import agg_final as f
 from deras.engine.kernels import agg_values as v
+from deras.engine.lists import LIST, ValueLists, changed_lists
+from deras.engine.operator import RowErrors
+from deras.engine.user_aggregates import UserGroups
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -39,12 +43,18 @@ class Touched:
         first: int64[m]: the first row of each in the step.
         old: int64[m, cells] as they were before, if asked for.
         best: by number of an aggregate over a tree of values: the id of its value before, or -1.
+        lists: by number of an aggregate over a list: its result before.
+        results: by group the results of users' aggregates before.
+        errors: rows that a user's aggregate did not take; they count nowhere.
     """
 
     ids: Words
     first: Words
     old: Words
     best: dict[int, Words] = field(default_factory=dict)
+    lists: dict[int, Column] = field(default_factory=dict)
+    results: dict[int, list[Any]] = field(default_factory=dict)
+    errors: Sequence[RowErrors] = ()
 
 
 class Accumulator:
@@ -78,28 +88,41 @@ class Accumulator:
         self.ops = np.array([(op.code, op.cell) for op in ops], np.int64).reshape(-1, 2)
         self.groups: Index
         self.sets: list[Index] = []
+        self.lists: list[ValueLists] = []
+        self.users = UserGroups(self.layouts.users, key_types) if self.layouts.users else None
         self._values: dict[str, Any] = {}
         self._dead: list[tuple[int, Words]] = []
 
     @property
     def mergeable(self) -> bool:
         """Whether cells alone make the results, so that groups can be merged."""
-        return not self.layouts.sets
+        return not self.layouts.sets and not self.layouts.lists and self.users is None
 
     def open(self, state: State) -> None:
         """Ask for the parts of the state."""
-        self.groups = state.index("groups", self.key_types, self.width)
+        init = [0] * self.width if self.layouts.lists else []
+        for s in self.layouts.lists:
+            init[s.cell : s.cell + 3] = LIST
+        self.groups = state.index("groups", self.key_types, self.width, init)
         self.sets = [
             state.index(f"values{i}", [*self.key_types, s.type], 0 if s.keep is not None else 3)
             for i, s in enumerate(self.layouts.sets)
         ]
+        self.lists = [
+            ValueLists(state, f"list{i}", self.key_types, s, self.groups, updating=self.layouts.updating)
+            for i, s in enumerate(self.layouts.lists)
+        ]
         self._values = state.values("counters")
-        if self.sets:
+        if self.sets or self.lists:
             state.on_restore(self._relink)
+        if self.users is not None:
+            self.users.open(state, self.groups)
 
     def _relink(self) -> None:
         groups = self.groups
         live = groups.ids()
+        for made in self.lists:
+            made.relink(live)
         for s, index in zip(self.layouts.sets, self.sets, strict=True):
             groups.tab[live, groups.cell0 + s.cell] = 0
             values = index.ids()
@@ -133,6 +156,38 @@ class Accumulator:
             ids = groups.lookup(keys, length=n)
         else:
             groups.touch(ids)
+        results: dict[int, list[Any]] = {}
+        if self.users is not None:
+            masks = [None if c.filter is None else self._mask(delta, None, c.filter) for c in self.users.calls]
+            results, errors = self.users.take(delta, ids, masks, keep_old=keep_old)
+            if errors is not None:
+                return self._without(delta, keys, ids, results, errors, keep_old=keep_old)
+        return self._update(delta, keys, ids, results, keep_old=keep_old)
+
+    def _without(
+        self,
+        delta: Delta,
+        keys: Sequence[Column],
+        ids: Words,
+        results: dict[int, list[Any]],
+        errors: RowErrors,
+        *,
+        keep_old: bool,
+    ) -> Touched:
+        """Take the rows that a user's aggregate took."""
+        rows = np.setdiff1d(np.arange(delta.length), errors.rows)
+        left = np.ascontiguousarray(ids[rows])
+        empty = np.setdiff1d(ids[errors.rows], left)
+        self.release(empty[self.groups.tab[empty, self.groups.cell0 + 1] == 0])
+        step = self._update(delta.take(rows), [c.take(rows) for c in keys], left, results, keep_old=keep_old)
+        step.first = rows[step.first]
+        step.errors = [errors]
+        return step
+
+    def _update(
+        self, delta: Delta, keys: Sequence[Column], ids: Words, results: dict[int, list[Any]], *, keep_old: bool
+    ) -> Touched:
+        n, groups = delta.length, self.groups
         weights = _NO_WORDS if delta.weights is None else np.ascontiguousarray(delta.weights)
         stamp = int(self._values.get("stamp", 0)) + 1
         arrival = int(self._values.get("arrival", 0))
@@ -140,15 +195,21 @@ class Accumulator:
         touched, first = np.empty(n, np.int64), np.empty(n, np.int64)
         old = np.empty((n if keep_old else 0, self.width), np.int64)
         m = k.touch(ids, weights, groups.tab, groups.cell0, self.width, stamp, touched, first, old)
-        step = Touched(touched[:m], first[:m], old[:m])
+        step = Touched(touched[:m], first[:m], old[:m], results=results)
         if self.sets and keep_old:
             step.best = self._best(step.ids)
+        if self.lists and keep_old:
+            step.lists = self._listed(step.ids)
         gates: dict[int, Words] = {}
         for i, s in enumerate(self.layouts.sets):
             if s.keep is None:
                 gates[i] = self._weigh(i, s, delta, keys, ids, weights)
             else:
                 self._keep(i, s, s.keep, delta, keys, ids, step)
+        for made, chosen in zip(self.lists, self.layouts.lists, strict=True):
+            mask = self._mask(delta, None if chosen.nulls else chosen.arg, chosen.filter)
+            gate = None if chosen.values is None else gates[chosen.values]
+            made.take(delta, keys, ids, mask, gate)
         if len(self.ops):
             held: list[Any] = []  # arrays stay alive while the kernel has their addresses
             addresses = np.array([self._addresses(op, delta, gates, held) for op in self.layouts.ops], np.int64)
@@ -237,6 +298,8 @@ class Accumulator:
                 ids = ids[index.tab[ids, index.cell0] == 0]
             index.release(ids)
         self._dead = []
+        for made in self.lists:
+            made.tidy()
 
     def release(self, ids: Words) -> None:
         """The groups go, with all their values."""
@@ -256,6 +319,10 @@ class Accumulator:
                     break
                 found = np.empty(m, np.int64)
             index.release(found[:m])
+        for made in self.lists:
+            made.release(ids)
+        if self.users is not None:
+            self.users.release(ids)
         groups.release(ids)
 
     # ---- results
@@ -279,6 +346,13 @@ class Accumulator:
             found[i] = out
         return found
 
+    def _listed(self, ids: Words) -> dict[int, Column]:
+        return {
+            i: self.lists[final.values].result(final.call.type, final.kind, ids)
+            for i, final in enumerate(self.layouts.finals)
+            if final.how == "list"
+        }
+
     def changes(self, step: Touched, *, always: bool) -> tuple[Words, Words, list[Column]]:
         """What the touched groups' results were and are, where that is not the same.
 
@@ -294,7 +368,15 @@ class Accumulator:
         cells[:m] = step.old
         k.copy_cells(step.ids, self.groups.tab, self.groups.cell0, self.width, cells[m:])
         best = {i: np.concatenate([step.best[i], new]) for i, new in self._best(step.ids).items()}
-        results = [self._result(i, final, cells, best) for i, final in enumerate(self.layouts.finals)]
+        lists = self._listed(step.ids)
+        results = [
+            changed_lists(step.lists[i], lists[i])
+            if i in lists
+            else self._compared(step, final)
+            if final.how == "user"
+            else self._result(i, final, cells, best)
+            for i, final in enumerate(self.layouts.finals)
+        ]
         changed = np.zeros(m, np.uint8)
         for words, valid, _ in results:
             f.differ(words.view(np.int64).reshape(2 * m, -1), valid, m, changed)
@@ -303,21 +385,46 @@ class Accumulator:
         n = f.emit(before, after, changed, always, places, rows, weights)
         rows = rows[:n]
         columns = [
-            self._column(final, words[rows], valid[rows], from_)
+            from_.take(rows) if isinstance(from_, Column) else self._column(final, words[rows], valid[rows], from_)
             for final, (words, valid, from_) in zip(self.layouts.finals, results, strict=True)
         ]
         return places[:n], weights[:n], columns
 
     def results(self, cells: Words, ids: Words) -> list[Column]:
         """The results of groups with these cells; one column per aggregate."""
-        best = self._best(ids)
+        best, lists = self._best(ids), self._listed(ids)
         out = []
         for i, final in enumerate(self.layouts.finals):
+            if i in lists:
+                out.append(lists[i])
+                continue
+            if final.how == "user":
+                out.append(self._user_column(final, [self._user(g, final) for g in ids.tolist()]))
+                continue
             words, valid, from_ = self._result(i, final, cells, best)
             out.append(self._column(final, words, valid, from_))
         return out
 
-    def _result(self, i: int, final: Final, cells: Words, best: dict[int, Words]) -> tuple[Any, Bits, Index | None]:
+    def _user(self, group: int, final: Final) -> Any:
+        return None if self.users is None else self.users.results(group)[final.cell]
+
+    def _user_column(self, final: Final, values: list[Any]) -> Column:
+        if self.users is None:
+            raise InternalError(f"{final.call} has no program")
+        return self.users.programs[final.cell].column(values)
+
+    def _compared(self, step: Touched, final: Final) -> tuple[Words, Bits, Column]:
+        """Old and new results of a user's aggregate; equal ones have equal words."""
+        ids = step.ids.tolist()
+        old = [step.results[g][final.cell] if g in step.results else None for g in ids]
+        new = [self._user(g, final) for g in ids]
+        other = np.array([not _same(a, b) for a, b in zip(old, new, strict=True)], np.int64)
+        words = np.concatenate([np.zeros(len(ids), np.int64), other])
+        return words, np.ones(2 * len(ids), np.uint8), self._user_column(final, [*old, *new])
+
+    def _result(
+        self, i: int, final: Final, cells: Words, best: dict[int, Words]
+    ) -> tuple[Any, Bits, Index | Column | None]:
         n = len(cells)
         valid = np.empty(n, np.uint8)
         words: Any
@@ -341,9 +448,11 @@ class Accumulator:
                 f.final_pair(cells, final.cell, words, valid)
         return words, valid, None
 
-    def _column(self, final: Final, words: Any, valid: Bits, index: Index | None) -> Column:
+    def _column(self, final: Final, words: Any, valid: Bits, index: Index | Column | None) -> Column:
         t = final.call.type
         bits = None if valid.all() else np.ascontiguousarray(valid)
+        if isinstance(index, Column):
+            return index
         if index is not None:
             return self._value_column(t, words, bits, index)
         if final.decimal_scale is not None:
@@ -376,6 +485,10 @@ class Accumulator:
         views = np.zeros((len(held), 2), np.uint64)
         views[some] = texts.views
         return Column.of_views(t, Views(views, texts.buffers), bits)
+
+
+def _same(a: Any, b: Any) -> bool:
+    return a is b or (type(a) is type(b) and bool(a == b))
 
 
 def _words(column: Column, *, as_float: bool) -> Any:

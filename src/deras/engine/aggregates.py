@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from deras.core.errors import InternalError, PlanError
-from deras.core.types import BIGINT, Kind, Layout, SqlType, decimal
+from deras.core.types import BIGINT, Kind, Layout, SqlType, array, decimal
 from deras.engine.kernels import agg as k
 from deras.engine.kernels import agg_values as v
 
@@ -14,9 +14,12 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from deras.core.schema import Schema
+    from deras.engine.user_aggregates import AggregateProgram
 
 _VARIANCES = {"VAR_POP": 5, "VAR_SAMP": 6, "VARIANCE": 6, "STDDEV_POP": 7, "STDDEV_SAMP": 8, "STDDEV": 8}
-FUNCTIONS = ("COUNT", "SUM", "AVG", "MIN", "MAX", "FIRST_VALUE", "LAST_VALUE", *_VARIANCES)
+LISTS = ("ARRAY_AGG", "LIST")
+"""All values of a group in their order; LIST without NULLs."""
+FUNCTIONS = ("COUNT", "SUM", "AVG", "MIN", "MAX", "FIRST_VALUE", "LAST_VALUE", *LISTS, *_VARIANCES)
 """Names that :func:`result_type` knows."""
 
 
@@ -31,6 +34,8 @@ class AggregateCall:
         distinct: each value once.
         filter: position of a BOOLEAN column: only rows where it is TRUE count.
         input_type: of the argument (default: as in the input's schema).
+        more: positions of further arguments, for a program.
+        program: computes it, for a function of the user.
     """
 
     function: str
@@ -39,9 +44,16 @@ class AggregateCall:
     distinct: bool = False
     filter: int | None = None
     input_type: SqlType | None = None
+    more: tuple[int, ...] = ()
+    program: AggregateProgram | None = None
+
+    @property
+    def columns(self) -> tuple[int, ...]:
+        """Positions of all arguments."""
+        return self.more if self.arg is None else (self.arg, *self.more)
 
     def __str__(self) -> str:
-        arg = "*" if self.arg is None else f"${self.arg}"
+        arg = ", ".join(f"${a}" for a in self.columns) or ("" if self.program is not None else "*")
         text = f"{self.function}({'DISTINCT ' if self.distinct else ''}{arg})"
         return text if self.filter is None else f"{text} FILTER (WHERE ${self.filter})"
 
@@ -64,6 +76,8 @@ def result_type(function: str, argument: SqlType | None) -> SqlType:
         )
     if argument is None:
         raise PlanError(f"{function} needs an argument")
+    if function in LISTS:
+        return array(argument)
     if argument.layout is Layout.NESTED or argument.kind is Kind.NULL:
         raise PlanError(f"{function} does not take {argument}")
     if function in ("MIN", "MAX", "FIRST_VALUE", "LAST_VALUE"):
@@ -111,11 +125,32 @@ class ValueSet:
 
 
 @dataclass(slots=True)
+class ValueList:
+    """All values of one argument by group, in the order in which they came.
+
+    Args:
+        arg: its position.
+        filter: position of the filter, or None.
+        type: of the argument.
+        nulls: NULLs are kept.
+        values: the set of values that gates its rows (DISTINCT), or None.
+        cell: the first of the group's three cells of the list.
+    """
+
+    arg: int
+    filter: int | None
+    type: SqlType
+    nulls: bool
+    values: int | None
+    cell: int
+
+
+@dataclass(slots=True)
 class Final:
     """How a result is made of cells.
 
     ``how``: ``words`` (``kind`` as in ``final_words``, ``up``: bits), ``wide`` (``up``: factor of the scale), ``pair``,
-    ``floats``, ``value`` (from the set ``values``; ``kind`` 1: the greatest).
+    ``floats``, ``value`` (from the set ``values``; ``kind`` 1: the greatest), ``user`` (program number ``cell``).
     """
 
     call: AggregateCall
@@ -150,7 +185,9 @@ class Layouts:
     ) -> None:
         self.ops: list[Op] = []
         self.sets: list[ValueSet] = []
+        self.lists: list[ValueList] = []
         self.finals: list[Final] = []
+        self.users: list[AggregateCall] = []
         self.cells = k.HEAD
         self._input = input
         self.updating = updating
@@ -184,8 +221,31 @@ class Layouts:
         self.cells += 1
         return len(self.sets) - 1
 
+    def _list(self, call: AggregateCall, kind: int, *, nulls: bool = False) -> Final:
+        if call.arg is None or call.input_type is None:
+            raise InternalError(f"{call} has no values")
+        values = None
+        if call.distinct:
+            if call.input_type.layout is Layout.NESTED:
+                raise PlanError(f"{call.function}(DISTINCT …) does not take {call.input_type.with_nullable(True)}")
+            values = self._set(call, v.CHAIN if self._released else v.NONE)
+        for i, s in enumerate(self.lists):
+            if (s.arg, s.filter, s.nulls, s.values) == (call.arg, call.filter, nulls, values):
+                return Final(call, "list", s.cell, kind, values=i)
+        self.lists.append(ValueList(call.arg, call.filter, call.input_type, nulls, values, self.cells))
+        self.cells += 3
+        return Final(call, "list", self.cells - 3, kind, values=len(self.lists) - 1)
+
     def _plan(self, call: AggregateCall) -> Final:
         name, t = call.function, call.input_type
+        if call.program is not None:
+            if self.updating and not call.program.retracts:
+                raise PlanError(
+                    f"aggregate function {name} has no method retract, and its input takes rows back",
+                    hint="Give its class retract(accumulator, …), which undoes accumulate.",
+                )
+            self.users.append(call)
+            return Final(call, "user", len(self.users) - 1)
         result_type(name, t)  # refuses what is unknown
         if name == "COUNT":
             certain = call.arg is None or (t is not None and not t.nullable and not call.distinct)
@@ -196,13 +256,12 @@ class Layouts:
             raise InternalError(f"{call} has no argument")
         if name in ("MIN", "MAX"):
             return self._extreme(call, t)
+        if name in LISTS:
+            return self._list(call, 0, nulls=name == "ARRAY_AGG" and not call.distinct)
         if name in ("FIRST_VALUE", "LAST_VALUE"):
             last = name == "LAST_VALUE"
             if self.updating:
-                raise PlanError(
-                    f"{name} is not supported over rows that may be updated or deleted",
-                    hint="Use it on an append-only input, e.g. before the first GROUP BY or join.",
-                )
+                return self._list(replace(call, distinct=False), 1 + last)
             if t.layout is Layout.VIEWS:
                 return Final(call, "value", -1, values=self._set(call, v.NONE, 3 if last else 2))
             if t.layout is Layout.LIMBS:

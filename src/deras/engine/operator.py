@@ -136,9 +136,10 @@ class SourceOperator(Operator):
 
 @dataclass(slots=True)
 class StateSize:
-    """What an operator keeps now."""
+    """What an operator keeps now, and how many keys and rows it forgot since they were idle (state TTL)."""
 
     keys: int = 0
     rows: int = 0
     bytes: int = 0
     parts: dict[str, int] = field(default_factory=dict)
+    expired: int = 0

@@ -16,7 +16,7 @@ from deras.runtime.project import Project
 from deras.session.result import Result, Stream, done
 from deras.session.scripts import script_text
 from deras.sql.catalog import Catalog, CatalogFunction, CatalogTable, CatalogView
-from deras.sql.functions.udf import UserFunction, declared
+from deras.sql.functions.udf import declared
 from deras.sql.planner import Planner
 from deras.sql.settings import Settings
 from deras.sql.syntax import ast
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from deras.runtime.flow import Attached
     from deras.runtime.targets import Changes
     from deras.session.attach import Door
-    from deras.sql.functions.udtf import UserTableFunction
+    from deras.sql.functions.udf import AnyFunction
     from deras.sql.planned import Planned
 
 
@@ -261,9 +261,7 @@ class Session:
 
         return self.sql("TABLE " + quoted(name))
 
-    def register(
-        self, function: Callable[..., Any] | UserFunction | UserTableFunction, name: str | None = None
-    ) -> UserFunction | UserTableFunction:
+    def register(self, function: Callable[..., Any] | AnyFunction, name: str | None = None) -> AnyFunction:
         """Make a Python function known to SQL under its name (or another one)."""
         made = declared(function)
         if name:

@@ -1,8 +1,9 @@
-"""``@deras.udf``, ``@deras.udtf``: Python functions for SQL."""
+"""``@deras.udf``, ``@deras.udtf``, ``@deras.udaf``: Python functions for SQL."""
 
 from __future__ import annotations
 
+from deras.sql.functions.udaf import UserAggregate, udaf
 from deras.sql.functions.udf import UserFunction, udf
 from deras.sql.functions.udtf import UserTableFunction, udtf
 
-__all__ = ["UserFunction", "UserTableFunction", "udf", "udtf"]
+__all__ = ["UserAggregate", "UserFunction", "UserTableFunction", "udaf", "udf", "udtf"]

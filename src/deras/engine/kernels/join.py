@@ -57,10 +57,10 @@ def link(ids, new, rows, s, tab, c):
 
 @kernel(
     f"int64({_RO1}, {_RO1}, {_RO1}, {_RO1}, int64[:, ::1], int64, int64, int64[:, ::1], int64, int64[:, ::1], int64, "
-    "int64[::1], int64[::1], int64[::1])"
+    "int64, int64[::1], int64[::1], int64[::1])"
 )
-def apply(weights, ids, same, new, rows, s, t, tab, c, stab, sc, dead, absent, counts):
-    """Changes in order: +1 links the next new row, -1 unlinks the latest equal one.
+def apply(weights, ids, same, new, rows, s, t, tab, c, stab, sc, oldest, dead, absent, counts):
+    """Changes in order: +1 links the next new row, -1 unlinks the latest equal one (with ``oldest`` 1: the first).
 
     ``ids``: group of each change (list at cells s, c); ``same``: id of equal rows (list at cells t, sc of stab).
     ``s`` < 0:
@@ -80,7 +80,7 @@ def apply(weights, ids, same, new, rows, s, t, tab, c, stab, sc, dead, absent, c
             if s >= 0:
                 _link(rows, s, r, tab, c, ids[k])
         else:
-            r = stab[same[k], sc + 1]
+            r = stab[same[k], sc + 1 - oldest]
             if r < 0:
                 absent[a] = k
                 a += 1

@@ -16,9 +16,9 @@ from deras.core.time import MAX_WATERMARK, MIN_WATERMARK
 from deras.core.types import BIGINT, timestamp_ltz
 from deras.engine.accumulator import Accumulator
 from deras.engine.kernels import agg as k
-from deras.engine.operator import Operator, Out
+from deras.engine.operator import Operator, Out, RowErrors
 from deras.engine.operators.window_table import time_column
-from deras.engine.rejects import reject_rows
+from deras.engine.rejects import reject_errors, reject_rows
 from deras.engine.windows import WindowKind, Windows, time_text
 
 if TYPE_CHECKING:
@@ -185,7 +185,7 @@ class WindowAggregate(Operator):
                 places, ends = places[good], ends[good]
         else:
             places, ends = np.empty(0, np.int64), np.empty(0, np.int64)
-        self._take(delta, places, ends)
+        dropped += self._take(delta, places, ends)
         return Out(self._fire(high, seen), dropped)
 
     def _late(self, delta: Delta, late: Words, lasts: Words, marks: Words) -> Rejected:
@@ -203,6 +203,7 @@ class WindowAggregate(Operator):
     def _proctime_step(self, delta: Delta | None, tick: Tick) -> Out:
         marks = np.array([tick.low], np.int64)
         fired = self._fire(tick.now - 1, marks)
+        dropped: Sequence[Rejected] = ()
         if delta is not None:
             n = delta.length
             walls = self.windows.walls(np.full(n, tick.now * 1000, np.int64), timestamp_ltz(3))
@@ -211,11 +212,11 @@ class WindowAggregate(Operator):
                 self._await_slices(tick.now - 1)
             else:
                 places, _, ends = self.windows.assign(walls)
-                self._take(delta, None if len(places) == n else places, ends)
+                dropped = self._take(delta, None if len(places) == n else places, ends)
         if tick.high == MAX_WATERMARK:
             last = self._fire(MAX_WATERMARK, marks)
             fired = last if fired is None else fired if last is None else Delta.concat([fired, last])
-        return Out(fired)
+        return Out(fired, dropped)
 
     def wake(self) -> int | None:
         """The processing time (ms) at which a window ends, or None."""
@@ -225,13 +226,13 @@ class WindowAggregate(Operator):
             return MIN_WATERMARK if len(self._groups.groups) else None
         return self._waiting[0][0] + 1 if self._waiting else None
 
-    def _take(self, delta: Delta, rows: Words | None, places: Words) -> None:
-        """Take rows into their windows or slices (``places``: end or start of each)."""
+    def _take(self, delta: Delta, rows: Words | None, places: Words) -> Sequence[Rejected]:
+        """Take rows into their windows or slices (``places``: end or start of each); gives those that failed."""
         arrival = int(self._values.get("arrival", 0))
         self._values["arrival"] = arrival + delta.length
         taken = delta if rows is None else delta.take(rows)
         if not taken.length:
-            return
+            return ()
         groups = self._groups
         keys = [Column.of_words(_END, places), *(taken.columns[i] for i in self.keys)]
         touched = groups.update(taken, keys, keep_old=False)
@@ -243,6 +244,15 @@ class WindowAggregate(Operator):
             tab[ids, cell] = arrival + 1 + (first if rows is None else rows[first])
             self._list(ids, tab[ids, 0])
         groups.tidy()
+        if not touched.errors:
+            return ()
+        # A row that failed in several windows is one row.
+        failed: dict[int, str] = {}
+        for e in touched.errors:
+            failed |= dict(zip((e.rows if rows is None else rows[e.rows]).tolist(), e.messages, strict=True))
+        at = sorted(failed)
+        errors = [RowErrors(np.array(at, np.int64), [failed[i] for i in at], "udf")]
+        return reject_errors(delta, errors, self.origin, self.rowtime)
 
     def _list(self, ids: Words, places: Words) -> None:
         """Remember new groups with their windows or slices."""

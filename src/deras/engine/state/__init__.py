@@ -123,6 +123,7 @@ class State:
         self._values: dict[str, dict[str, Any]] = {}
         self._blobs: dict[str, dict[str, Any]] = {}
         self._after: list[Callable[[], None]] = []
+        self._before: list[Callable[[], None]] = []
 
     # ---- parts
 
@@ -159,6 +160,10 @@ class State:
         """Call this after every restore: to rebuild what is derived."""
         self._after.append(rebuild)
 
+    def on_freeze(self, write: Callable[[], None]) -> None:
+        """Call this before every freeze and base: to put what is kept as objects into a part."""
+        self._before.append(write)
+
     # ---- checkpoints
 
     def freeze(self, epoch: int) -> Frozen:
@@ -172,6 +177,8 @@ class State:
         return self._frozen(epoch, full=True)
 
     def _frozen(self, epoch: int, full: bool) -> Frozen:
+        for write in self._before:
+            write()
         return Frozen(
             self.name,
             epoch,
@@ -257,6 +264,7 @@ class State:
             sum(len(s) for s in self._segments.values()),
             sum(parts.values()),
             parts,
+            sum(int(v.get("expired", 0)) for n, v in self._values.items() if n.endswith(".idle")),
         )
 
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from deras.core.column import Column
 from deras.core.types import BYTES, Layout
+from deras.engine.kernels import idle
 from deras.engine.kernels import join as k
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def _canonical(v: Any) -> Any:
 
 
 class RowSet:
-    """Rows in arrival order, in lists by group; equal rows may repeat; -1 takes the latest equal one.
+    """Rows in arrival order, in lists by group; equal rows may repeat; -1 takes the latest equal one, or the first.
 
     Args:
         state: where it lives.
@@ -54,7 +55,9 @@ class RowSet:
         identity: positions that identify a row for removal; () for all columns.
         unique: there is never more than one live row in a group, so the group itself finds the row that goes: no second
             index is kept.
+        oldest: -1 takes the first of equal rows.
         counted: keep one saved word a row (zero at first), at ``count_cell``; who changes it calls ``segments.touch``.
+        timed: keep another one, at ``time_cell``, for the time of the row's coming.
     """
 
     def __init__(
@@ -69,6 +72,7 @@ class RowSet:
         identity: Sequence[int] = (),
         unique: bool = False,
         counted: bool = False,
+        timed: bool = False,
     ) -> None:
         self.schema = schema
         self.updating = updating
@@ -76,10 +80,11 @@ class RowSet:
         self.group_cell = 0 if groups is None else groups.cell0 + cell
         self._identity = tuple(identity) or tuple(range(len(schema)))
         own = updating and not (unique and groups is not None)
-        first = 1 if counted else 0
+        first = int(counted) + int(timed)
         cells = first + (3 if groups is not None else 0) + (3 if own else 0)
         self.segments = state.segments(name, schema, cells, first)
         self.count_cell = self.segments.cell0 if counted else -1
+        self.time_cell = self.segments.cell0 + int(counted) if timed else -1
         self.group_list = self.segments.cell0 + first if groups is not None else -1
         self._same_list = self.segments.cell0 + first + (3 if groups is not None else 0)
         self._same: Index | None = None
@@ -122,7 +127,7 @@ class RowSet:
             tab, cell = self.groups.tab, self.group_cell
             k.apply(
                 np.ascontiguousarray(weights), ids, ids, new, segments.tab, -1, self.group_list, tab, cell, tab, cell,
-                dead, absent, counts,
+                self._oldest, dead, absent, counts,
             )  # fmt: skip
             segments.kill(dead[: counts[0]])
             return absent[: counts[1]]
@@ -131,13 +136,29 @@ class RowSet:
         groups = self._same if self.groups is None else self.groups
         k.apply(
             np.ascontiguousarray(weights), same if ids is None else ids, same, new, segments.tab, self.group_list,
-            self._same_list, groups.tab, self.group_cell, self._same.tab, self._same.cell0, dead, absent, counts,
+            self._same_list, groups.tab, self.group_cell, self._same.tab, self._same.cell0, self._oldest, dead, absent,
+            counts,
         )  # fmt: skip
         gone = dead[: counts[0]]
         if len(came) < n:
             segments.kill(gone)
             self._drop_empty(self._same, same, self._same.cell0)
         return absent[: counts[1]]
+
+    def remove(self, rows: Ids) -> Ids:
+        """Rows go by their places, each given once; gives their groups, which may be empty now."""
+        segments = self.segments
+        tab = segments.tab
+        owners = _EMPTY
+        if self.groups is not None:
+            owners = np.unique(tab[rows, self.group_list])
+            idle.unlink(rows, tab, self.group_list, self.groups.tab, self.group_cell)
+        if self._same is not None:
+            same = np.unique(tab[rows, self._same_list])
+            idle.unlink(rows, tab, self._same_list, self._same.tab, self._same.cell0)
+            self._drop_empty(self._same, same, self._same.cell0)
+        segments.kill(rows)
+        return owners
 
     @staticmethod
     def _drop_empty(index: Index, ids: Ids, cell: int) -> None:

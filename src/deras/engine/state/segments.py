@@ -213,6 +213,11 @@ class Segments:
         """The number of live rows."""
         return self.live_rows
 
+    @property
+    def extent(self) -> int:
+        """No row lies at this place or beyond."""
+        return self._blocks << SHIFT
+
     # ---- writing
 
     def append(self, columns: Sequence[Column], length: int, births: npt.NDArray[np.int64] | None = None) -> Ids:

@@ -125,6 +125,10 @@ class Windows:
                 span=x.span,
                 hint=f"Write {name}({'…' if x.args else ''}) OVER (PARTITION BY … ORDER BY …).",
             )
+        if binder.context.catalog.function(x.name.parts[-1].name) is not None:
+            from deras.sql.bind.expressions import not_yet
+
+            raise not_yet(f"function {x.name} in an OVER window", x.span, "Use GROUP BY, or a window table function.")
         if name not in RANKS | SHIFTS and not aggregates.is_aggregate(name):
             raise BindError(
                 f"OVER takes aggregate and ranking functions, which {x.function} is not",

@@ -339,6 +339,12 @@ class SelectBinder:
             if not all(found.sets) and r.function != "COUNT":
                 type_ = type_.with_nullable(True)
             input_type = r.args[0].type if r.args else None
+            if r.user is not None:
+                more = tuple(column(x) for x in r.args[1:])
+                calls.append(
+                    p.AggCall(r.function, arg, type_, filter=condition, input_type=input_type, more=more, user=r.user)
+                )
+                continue
             calls.append(p.AggCall(aggregates.canonical(r.function), arg, type_, r.distinct, condition, input_type))
         below = Schema(tuple(self._key_field(c, i) for i, c in enumerate(columns)))
         shown = kept_times(below.fields[: len(keys)], keys, self.rel.window_bounds())

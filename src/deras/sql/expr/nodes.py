@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from deras.sql.functions.registry import Function
+    from deras.sql.functions.udaf import UserAggregate
     from deras.sql.functions.udf import UserFunction
 
 
@@ -170,6 +171,7 @@ class AggregateRef(Expr):
     args: tuple[Expr, ...]
     distinct: bool = False
     filter: Expr | None = None
+    user: UserAggregate | None = None
 
     def children(self) -> tuple[Expr, ...]:
         """The arguments (not rewritten through: they speak of the aggregate's input)."""

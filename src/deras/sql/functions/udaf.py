@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import typing
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from deras.core.errors import ConfigError
-from deras.core.types import SqlType
 from deras.sql.functions.udf import FuncType, declared_inputs, opened, steady, type_of
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from deras.core.types import SqlType
     from deras.engine.user_aggregates import AggregateProgram
 
 _METHODS = ("create_accumulator", "accumulate", "get_value")
@@ -110,9 +111,7 @@ def udaf(
         result_type = f.get_result_type()
     result = type_of(result_type) if result_type is not None else _annotated(giving)
     if result is None:
-        raise ConfigError(
-            f"aggregate function '{given}' has no result type", hint="Write @udaf(result_type='DOUBLE')."
-        )
+        raise ConfigError(f"aggregate function '{given}' has no result type", hint="Write @udaf(result_type='DOUBLE').")
     inputs = declared_inputs(input_types, target, {})
     return UserAggregate(f, result, inputs, given, steady(f, deterministic), func_type)  # type: ignore[arg-type]
 

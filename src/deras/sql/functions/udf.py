@@ -18,9 +18,6 @@ from deras.core.types import SqlType
 
 if TYPE_CHECKING:
     from deras.sql.functions.udaf import UserAggregate
-    from deras.sql.functions.udtf import UserTableFunction
-
-    AnyFunction = UserFunction | UserTableFunction | UserAggregate
 
 FuncType = Literal["general", "polars", "numpy", "pandas"]
 
@@ -65,6 +62,10 @@ class UserFunction:
     def named(self, name: str) -> UserFunction:
         """The same under another name."""
         return replace(self, name=name)
+
+
+if TYPE_CHECKING:
+    AnyFunction = UserFunction | UserTableFunction | UserAggregate
 
 
 def type_of(given: Any) -> SqlType:
@@ -145,7 +146,7 @@ def udf(
 class Context:
     """What ``open`` is given. One process, one task: the parallelism is 1."""
 
-    def get_job_parameter(self, key: str, default_value: str) -> str:  # noqa: ARG002 (PyFlink's)
+    def get_job_parameter(self, key: str, default_value: str) -> str:
         """There are no job parameters: the default."""
         return default_value
 

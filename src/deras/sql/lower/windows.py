@@ -38,7 +38,8 @@ def _window_table(lowering: Lowering, rel: WindowTvf) -> Callable[[], Operator]:
 
 @lowers(WindowAggregate)
 def _window_aggregate(lowering: Lowering, rel: WindowAggregate) -> Callable[[], Operator]:
-    below, schema, keys, calls = rel.input.schema, rel.schema, rel.keys, engine_calls(rel.calls)
+    below, schema, keys = rel.input.schema, rel.schema, rel.keys
+    calls = engine_calls(rel.calls, below)
     args = (rel.time, _engine_kind(rel.kind), rel.size, rel.slide, rel.offset, rel.zone)
     layout: list[int | str] = [*range(len(keys) + len(rel.calls)), *rel.window]
     append, proctime, attached = rel.input.append_only(), rel.time is None, rel.kind == "attached"
@@ -85,7 +86,8 @@ def _session_table(lowering: Lowering, rel: SessionTvf) -> Callable[[], Operator
 
 @lowers(SessionAggregate)
 def _session_aggregate(lowering: Lowering, rel: SessionAggregate) -> Callable[[], Operator]:
-    below, schema, keys, calls = rel.input.schema, rel.schema, rel.keys, engine_calls(rel.calls)
+    below, schema, keys = rel.input.schema, rel.schema, rel.keys
+    calls = engine_calls(rel.calls, below)
     args = (rel.time, rel.gap, rel.zone, keys)
     layout: list[int | str] = [*range(len(keys) + len(rel.calls)), *rel.window]
     append = rel.input.append_only()

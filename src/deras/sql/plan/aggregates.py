@@ -10,6 +10,7 @@ from deras.sql.plan.show import call
 
 if TYPE_CHECKING:
     from deras.core.types import SqlType
+    from deras.sql.functions.udaf import UserAggregate
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,14 @@ class AggCall:
     distinct: bool = False
     filter: int | None = None
     input_type: SqlType | None = None
+    more: tuple[int, ...] = ()
+    """Further arguments of a user's function."""
+    user: UserAggregate | None = None
+
+    @property
+    def args(self) -> tuple[int, ...]:
+        """All arguments."""
+        return self.more if self.arg is None else (self.arg, *self.more)
 
     def moved(self, place: Place) -> AggCall:
         """Over columns that went elsewhere."""
@@ -29,12 +38,13 @@ class AggCall:
             self,
             arg=None if self.arg is None else place[self.arg],
             filter=None if self.filter is None else place[self.filter],
+            more=tuple(place[a] for a in self.more),
         )
 
 
 def called(calls: tuple[AggCall, ...]) -> set[int]:
     """Positions of the columns that calls read."""
-    return {i for c in calls for i in (c.arg, c.filter) if i is not None}
+    return {i for c in calls for i in (*c.args, c.filter) if i is not None}
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,7 +89,7 @@ def _moment(x: e.Literal) -> str:
 
 def call(c: AggCall, names: list[str]) -> str:
     """An aggregate over columns of these names."""
-    arg = "*" if c.arg is None else names[c.arg]
+    arg = ", ".join(names[a] for a in c.args) or ("*" if c.user is None else "")
     text = f"{c.function}({'DISTINCT ' if c.distinct else ''}{arg})"
     return text if c.filter is None else f"{text} FILTER (WHERE {names[c.filter]})"
 

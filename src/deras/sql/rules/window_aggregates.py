@@ -7,6 +7,7 @@ from dataclasses import replace
 from deras.core.schema import Field, Schema
 from deras.sql.expr import nodes as e
 from deras.sql.plan import nodes as p
+from deras.sql.plan.aggregates import called
 
 _NAMES = ("start", "end", "time")
 
@@ -50,7 +51,7 @@ def window_aggregates(rel: p.Rel) -> p.Rel:
     before = [t for t in terms if t not in after]
     plain = [i for i in range(len(columns)) if i not in named]
     inside = any(e.refs(x) & set(marks) for x in [columns[i] for i in plain] + before)
-    if inside or any(c.arg in named or c.filter in named for c in rel.calls):
+    if inside or called(rel.calls) & set(named):
         return _attached(rel, below, columns, terms, named)
     if isinstance(below, p.SessionTvf):
         keys = {columns[k] for k in rel.keys if k not in named}
@@ -164,7 +165,7 @@ def _attached(
         bounds = {w: below.schema[first + i] for i, w in enumerate(_NAMES)}
         at = first + 2
     calls = rel.calls
-    used = {i for c in calls for i in (c.arg, c.filter)}
+    used = called(calls)
     plain = [i for i in range(len(columns)) if i not in named or named[i] == "start" or i in used]
     exprs = [columns[i] for i in plain]
     place = {i: k for k, i in enumerate(plain)}
