@@ -73,8 +73,10 @@ class RowSet:
         unique: bool = False,
         counted: bool = False,
         timed: bool = False,
+        oldest: bool = False,
     ) -> None:
         self.schema = schema
+        self._oldest = int(oldest)
         self.updating = updating
         self.groups = groups
         self.group_cell = 0 if groups is None else groups.cell0 + cell
