@@ -52,3 +52,8 @@ def test_what_flink_does_not_match() -> None:
         "SELECT * FROM e MATCH_RECOGNIZE (ORDER BY ts MEASURES A.n AS c PATTERN (A B+ C?) DEFINE B AS LAST(n, 1) > 1);"
     )
     assert check(plain) == []
+
+
+def test_windows_that_are_ours() -> None:
+    text = """SELECT * FROM LATE_ROWS(TABLE e);"""
+    assert [f.what for f in check(text)] == ["LATE_ROWS"]

@@ -192,6 +192,8 @@ def _call(x: ast.Call) -> Iterator[Hit]:
             x.name.span,
             "Compare with a moving average in an OVER window, or use a Python function.",
         )
+    if x.function == "LATE_ROWS":
+        yield "LATE_ROWS", x.name.span, "Filter by WHERE ts <= CURRENT_WATERMARK(ts)."
     function = find(x.function)
     if function is not None and function.ours:
         yield f"function {x.function}", x.name.span, "Write it as a Python function."

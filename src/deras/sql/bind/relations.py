@@ -10,6 +10,7 @@ from deras.core.schema import Field, Schema
 from deras.core.types import Kind
 from deras.sql.bind.expressions import ExprBinder, not_yet, same_columns
 from deras.sql.bind.joins import bind_join
+from deras.sql.bind.late_rows import bind_late_rows
 from deras.sql.bind.lateral import alone, reads_left
 from deras.sql.bind.match import bind_match
 from deras.sql.bind.scope import Scope, ScopeColumn
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from deras.sql.bind.query import QueryBinder
 
 WINDOW_FUNCTIONS = ("TUMBLE", "HOP", "CUMULATE", "SESSION")
+OURS = ("DETECT_ANOMALIES", "LATE_ROWS")
 
 
 def bind_relation(q: QueryBinder, r: ast.Relation) -> tuple[p.Rel, Scope]:
@@ -188,14 +190,16 @@ def _function(q: QueryBinder, r: ast.FunctionRelation) -> tuple[p.Rel, Scope]:
         rel = bind_window(q, r.call)
     elif name == "DETECT_ANOMALIES":
         rel = _detect(q, r.call)
+    elif name == "LATE_ROWS":
+        rel = bind_late_rows(q, r.call)
     else:
         raise no_table_function(q, r)
     return _aliased(rel, r.alias, "")
 
 
 def is_relation_function(r: ast.FunctionRelation) -> bool:
-    """Whether a function takes a table as a whole: windows and DETECT_ANOMALIES."""
-    return r.call.function in (*WINDOW_FUNCTIONS, "DETECT_ANOMALIES")
+    """Whether a function takes a table as a whole: windows and those that are ours."""
+    return r.call.function in (*WINDOW_FUNCTIONS, *OURS)
 
 
 def no_table_function(q: QueryBinder, r: ast.FunctionRelation) -> BindError:
@@ -205,7 +209,7 @@ def no_table_function(q: QueryBinder, r: ast.FunctionRelation) -> BindError:
         return BindError(
             f"'{r.call.name}' gives one value, not rows", span=r.call.name.span, hint="Call it in SELECT or WHERE."
         )
-    hint = did_you_mean(r.call.function, [*WINDOW_FUNCTIONS, "DETECT_ANOMALIES"])
+    hint = did_you_mean(r.call.function, [*WINDOW_FUNCTIONS, *OURS])
     return BindError(f"there is no table function '{r.call.name}'", span=r.call.name.span, hint=hint)
 
 

@@ -130,11 +130,24 @@ def _times(c: CallContext, a: pl.Expr, b: pl.Expr) -> pl.Expr:
     return (a.cast(pl.Int64) * b.cast(pl.Int64)).cast(polars_type(c.type))
 
 
+def _between(c: CallContext, a: pl.Expr, b: pl.Expr) -> pl.Expr:
+    a, b = (
+        x.cast(pl.Datetime("ms")).cast(pl.Int64) for x in (a.dt.replace_time_zone(None), b.dt.replace_time_zone(None))
+    )
+    return b - a
+
+
 _SHIFT = _make("+", _shift)
 _SHIFT_BACK = _make("-", _negated)
 _SUM = _make("+", _interval_sum)
 _DIFFERENCE = _make("-", _interval_difference)
 _TIMES = _make("*", _times)
+_BETWEEN = _make("MILLISECONDS_BETWEEN", _between)
+
+
+def milliseconds_between(a: Expr, b: Expr) -> Expr:
+    """Milliseconds from one moment to another of the same kind; the second one is known to be there."""
+    return Call(t.BIGINT.with_nullable(a.type.nullable), _BETWEEN, (a, b))
 
 
 def shift_of(e: Expr) -> tuple[int, int] | None:
