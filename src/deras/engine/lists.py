@@ -98,8 +98,10 @@ class ValueLists:
             if some.all():
                 return self._values(rows).with_type(type_)
             found = self._values(np.ascontiguousarray(rows[some])).series()
-            places = np.where(some, np.cumsum(some) - 1, -1)
-            series = found.gather(pl.Series(np.where(some, places, None), dtype=pl.Int64))
+            places = pl.select(
+                pl.when(pl.lit(pl.Series(some))).then(pl.lit(pl.Series(np.cumsum(some) - 1)))
+            ).to_series()
+            series = found.gather(places)
             return Column.of_series(type_.with_nullable(True), series)
         outer, inner = self._members(ids)
         counts = np.bincount(outer, minlength=len(ids)).astype(np.int64)

@@ -475,6 +475,8 @@ class ExprBinder:
             condition = None if x.filter is None else self.condition(x.filter, "FILTER")
         finally:
             self._inside -= 1
+        if x.function in aggregates.BUILT:
+            return self._built(x, args, condition)
         try:
             type_, args = aggregates.bind(x.function, args, star=bool(x.args) and isinstance(x.args[0], ast.Star))
         except ArgumentError as err:
@@ -485,6 +487,26 @@ class ExprBinder:
             type_ = type_.with_nullable(True)
         distinct = x.distinct and x.function not in ("MIN", "MAX")
         return e.AggregateRef(type_, x.function, tuple(args), distinct, condition, at=self._at(x))
+
+    def _built(self, x: ast.Call, args: list[e.Expr], condition: e.Expr | None) -> e.Expr:
+        from deras.sql.functions import collecting
+
+        if len(x.args) == 1 and isinstance(x.args[0], ast.Star):
+            raise BindError(f"{x.function} takes no *", span=x.args[0].span, hint="Name a column.")
+        if x.nulls is not None and x.function != "ARRAY_AGG":
+            raise BindError(f"{x.nulls} NULLS does not go with {x.function}", span=x.span)
+        try:
+            return collecting.build(
+                x.function,
+                args,
+                distinct=x.distinct,
+                condition=condition,
+                ignore_nulls=x.nulls == "IGNORE",
+                on_null=None if x.json is None else x.json.on_null,
+                at=self._at(x),
+            )
+        except ArgumentError as err:
+            raise BindError(str(err), span=x.span, hint=err.hint) from None
 
 
 def cast_arguments(name: str, wanted: Sequence[SqlType] | None, args: list[e.Expr], x: ast.Call) -> list[e.Expr]:

@@ -28,10 +28,11 @@ NAMES = (
     "LAST_VALUE",
 )
 _ALIASES = {"STDDEV": "STDDEV_SAMP", "VARIANCE": "VAR_SAMP"}
+BUILT = ("LISTAGG", "COLLECT", "ARRAY_AGG", "JSON_OBJECTAGG", "JSON_ARRAYAGG", "PERCENTILE", "SUM0", "$SUM0")
+"""Made of all values of a group: see ``collecting``."""
 NOT_YET = frozenset(
-    {"LISTAGG", "COLLECT", "ARRAY_AGG", "SUM0", "$SUM0", "JSON_OBJECTAGG", "JSON_ARRAYAGG", "PERCENTILE"}
+    f"BITMAP_{x}_AGG" for x in (*(f"{y}{z}" for y in ("BUILD", "AND", "OR", "XOR") for z in ("", "_CARDINALITY")),)
 )
-
 
 GROUPING = ("GROUPING", "GROUPING_ID", "GROUP_ID")
 """What tells the sets of a GROUP BY apart; bound like aggregates, computed while planning."""
@@ -39,7 +40,7 @@ GROUPING = ("GROUPING", "GROUPING_ID", "GROUP_ID")
 
 def is_aggregate(name: str) -> bool:
     """Whether a name in upper case is an aggregate function."""
-    return name in NAMES or name in _ALIASES or name in GROUPING
+    return name in NAMES or name in BUILT or name in _ALIASES or name in GROUPING
 
 
 def canonical(name: str) -> str:
@@ -53,6 +54,11 @@ def bind(name: str, args: Sequence[Expr], *, star: bool) -> tuple[SqlType, list[
     Raises:
         ArgumentError: it does not take these.
     """
+    if name in BUILT:
+        raise ArgumentError(
+            f"{name} is not supported yet with OVER and in MATCH_RECOGNIZE",
+            "Use it with GROUP BY in a query of its own.",
+        )
     if name in GROUPING:
         if star or (name == "GROUP_ID") != (not args):
             raise ArgumentError(f"{name} takes {'no arguments' if name == 'GROUP_ID' else 'expressions of GROUP BY'}")

@@ -76,7 +76,7 @@ _ELEMENT = Function("ITEM", "expression", (), _element, family="collections")
 _LOOKUP = host("ITEM", _lookup, nulls=True)
 
 
-@scalar("CARDINALITY(array) -> INT", "CARDINALITY(map) -> INT")
+@scalar("CARDINALITY(array) -> INT", "CARDINALITY(map) -> INT", "CARDINALITY(multiset) -> INT")
 def cardinality(c: CallContext, x: pl.Expr) -> pl.Expr:
     """The number of elements.
 

@@ -220,7 +220,9 @@ def _directive(kind: str, flags: str, precision: str | None, v: Any) -> str | No
             text = str(v).lower() if isinstance(v, bool) else str(v)
             text = text[: int(precision)] if precision else text
         elif low == "d" and isinstance(v, int):
-            text = format(v, ("+" if "+" in flags else " " if " " in flags else "") + ("," if "," in flags else "") + "d")
+            text = format(
+                v, ("+" if "+" in flags else " " if " " in flags else "") + ("," if "," in flags else "") + "d"
+            )
         elif low in "feg" and not isinstance(v, (int, str)):
             sign = "+" if "+" in flags else " " if " " in flags else ""
             text = format(v, f"{sign}{',' if ',' in flags and low == 'f' else ''}.{precision or 6}{low}")

@@ -153,7 +153,9 @@ def _value(type_: SqlType, empty: _Otherwise, error: _Otherwise, text: str | Non
 def _query(wrapper: str, array: bool, empty: _Otherwise, error: _Otherwise, text: str, path: str) -> Any:
     try:
         lax, v = _look(text, path)
-        if v is not None and (wrapper == "WITH UNCONDITIONAL" or (wrapper == "WITH CONDITIONAL" and not isinstance(v, list))):
+        if v is not None and (
+            wrapper == "WITH UNCONDITIONAL" or (wrapper == "WITH CONDITIONAL" and not isinstance(v, list))
+        ):
             v = [v]
         if v is None or (lax and _scalar(v)):
             return empty.give()
@@ -178,7 +180,9 @@ def _exists(error: Any, text: str, path: str) -> Any:
 # ---------------------------------------------------------------- calls with clauses
 
 
-def json_value(args: Sequence[Expr], clauses: Any, returning: SqlType | None, defaults: Sequence[Expr], at: Any) -> Expr:
+def json_value(
+    args: Sequence[Expr], clauses: Any, returning: SqlType | None, defaults: Sequence[Expr], at: Any
+) -> Expr:
     """JSON_VALUE with what is done ON EMPTY and ON ERROR (kinds), and the values of DEFAULT, cast already."""
     type_ = (returning or t.STRING).with_nullable(True)
     if not (type_.is_text or type_.kind in RETURNING):
@@ -272,7 +276,13 @@ def exists_(args: Sequence[Expr], at: Where | None) -> Expr:
 
 def is_json(x: Expr) -> bool:
     """Whether a value is JSON already: what JSON_OBJECT, JSON_ARRAY, JSON and the aggregates give."""
-    return isinstance(x, Call) and x.function.name in ("JSON_OBJECT", "JSON_ARRAY", "JSON", "JSON_OBJECTAGG", "JSON_ARRAYAGG")
+    return isinstance(x, Call) and x.function.name in (
+        "JSON_OBJECT",
+        "JSON_ARRAY",
+        "JSON",
+        "JSON_OBJECTAGG",
+        "JSON_ARRAYAGG",
+    )
 
 
 def tree(v: Any, type_: SqlType) -> Any:
@@ -492,6 +502,3 @@ def test(a: Expr, what: str, at: Where | None) -> Expr:  # noqa: PT028 (no test)
     wanted = not what.startswith("NOT ")
     function = _clause(lambda x: _is(kind, x) is wanted, ("IS JSON", what))
     return call_host(function, t.BOOLEAN.with_nullable(False), [a], at)
-
-
-

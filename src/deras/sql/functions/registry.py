@@ -5,7 +5,7 @@ run as a test.
 
 A signature is ``NAME(arg, arg[, optional][, repeated...]) -> RESULT`` with these argument classes: ``text bytes
 integer exact
-number double boolean date time timestamp ltz moment datetime interval array map row any same word``. ``same``
+number double boolean date time timestamp ltz moment datetime interval array map multiset row any same word``. ``same``
 arguments take their
 common type, ``double`` any number, ``word`` a keyword such as ``DAY``. ``RESULT`` is a type, ``same`` or ``arg0``,
 ``arg1`` …
@@ -69,6 +69,7 @@ _CLASSES: dict[str, Callable[[SqlType], bool]] = {
     "interval": lambda x: x.is_interval,
     "array": lambda x: x.kind is Kind.ARRAY,
     "map": lambda x: x.kind is Kind.MAP,
+    "multiset": lambda x: x.kind is Kind.MULTISET,
     "row": lambda x: x.kind is Kind.ROW,
     "any": lambda _: True,
     "same": lambda _: True,
