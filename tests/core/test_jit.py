@@ -200,6 +200,15 @@ def test_the_cache_is_found_again_and_follows_the_source(tmp_path: Path) -> None
     assert len(cached(cache)) == 2
 
 
+def test_only_kernels_are_the_sources_of_kernels() -> None:
+    """Else an edit of anything is one of every kernel, and all are compiled again."""
+    modules = jit._kernel_modules()
+    assert len(modules) > 20
+    for module in modules:
+        others = [m for m in jit._sources(module) if not m.startswith("deras.core.") and "kernel" not in m]
+        assert others == [], f"{module} imports {others}"
+
+
 def test_a_torn_cache_file_is_replaced(tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     run(tmp_path, XDG_CACHE_HOME=str(cache))

@@ -226,7 +226,9 @@ def warm_all(progress: Callable[[str, int, int], None] | None = None, *, everyth
         code = f"from deras.core.jit import _load_some; _load_some({[k.name for k in theirs]!r})"
         with contextlib.suppress(OSError):
             helper_process = subprocess.Popen(  # noqa: S603 (our own interpreter and names)
-                [sys.executable, "-c", code], stderr=subprocess.DEVNULL
+                [sys.executable, "-c", code],
+                stderr=subprocess.DEVNULL,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},  # the same sources as here
             )
     first = set(map(id, mine if helper_process is not None else missing))
     load([k for k in found if id(k) in first])
@@ -315,8 +317,8 @@ def _source(module: str) -> bytes | None:
         return None
 
 
-def _source_stamp(module: str) -> str:
-    """A hash of a module's source and of all modules of Deras that it imports, near or far; "" if there is none."""
+def _sources(module: str) -> dict[str, bytes]:
+    """The text of a module and of all modules of Deras that it imports, near or far; empty if it has none."""
     todo, texts = [module], {}
     while todo:
         name = todo.pop()
@@ -336,6 +338,12 @@ def _source_stamp(module: str) -> str:
             spec = importlib.util.find_spec(parent)
             if spec is not None and spec.submodule_search_locations:
                 todo += [f"{parent}.{n}" for n in re.findall(r"\w+", found[2].decode())]
+    return texts
+
+
+def _source_stamp(module: str) -> str:
+    """A hash of the sources of a module's kernels; "" if there are none."""
+    texts = _sources(module)
     if module not in texts:
         return ""
     digest = hashlib.sha256()
@@ -346,14 +354,13 @@ def _source_stamp(module: str) -> str:
 
 def _kernel_modules() -> list[str]:
     """Every module in the package whose text declares a kernel."""
-    import deras
-
+    # The package itself is not imported here: it leads to every module, and then each edit would be one of all kernels.
+    folder = Path(__file__).parents[1]
     found = []
-    for folder in deras.__path__:
-        for path in sorted(Path(folder).rglob("*.py")):
-            if b"\n@kernel(" in path.read_bytes():
-                parts = path.relative_to(folder).with_suffix("").parts
-                found.append(".".join(("deras", *(p for p in parts if p != "__init__"))))
+    for path in sorted(folder.rglob("*.py")):
+        if b"\n@kernel(" in path.read_bytes():
+            parts = path.relative_to(folder).with_suffix("").parts
+            found.append(".".join((folder.name, *(p for p in parts if p != "__init__"))))
     return found
 
 
