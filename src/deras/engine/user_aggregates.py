@@ -194,10 +194,10 @@ class UserGroups:
         program: Any = None
         try:
             if held is None:
-                made = []
-                for program in self.programs:
-                    made.append(program.create())
-                held = self._held[group] = made
+                held = []
+                for program in self.programs:  # noqa: PERF401 (the program is named if it fails)
+                    held.append(program.create())
+                self._held[group] = held
             for at, (program, rows, mask) in enumerate(given):
                 if mask is not None and not mask[row]:
                     continue

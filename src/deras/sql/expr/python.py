@@ -57,6 +57,8 @@ def python_values(s: pl.Series, t: SqlType) -> list[Any]:
 
 def _per_value(udf: UserFunction, types: Sequence[SqlType], type_: SqlType, args: list[pl.Series], rows: int) -> Result:
     f = udf.function
+    if udf.waiting is not None:
+        return _awaited(udf, types, type_, args, rows)
     columns = [python_values(a, t) for a, t in zip(args, types, strict=True)]
     out: list[Any] = [None] * rows
     messages: dict[int, str] = {}
@@ -69,7 +71,18 @@ def _per_value(udf: UserFunction, types: Sequence[SqlType], type_: SqlType, args
     return _result(udf, type_, out, messages)
 
 
-def trace(e: Exception) -> str:
+def _awaited(udf: UserFunction, types: Sequence[SqlType], type_: SqlType, args: list[pl.Series], rows: int) -> Result:
+    """Where no operator of its own can wait (in the condition of a join, for example): all calls of a step at once."""
+    from deras.sql.expr.async_calls import Caller
+
+    caller = Caller(udf)
+    columns = [python_values(a, t) for a, t in zip(args, types, strict=True)]
+    begun = [caller.call(values) for values in (zip(*columns, strict=True) if columns else (() for _ in range(rows)))]
+    messages = {i: trace(e) for i, f in enumerate(begun) if (e := f.exception()) is not None}
+    return _result(udf, type_, [None if i in messages else f.result() for i, f in enumerate(begun)], messages)
+
+
+def trace(e: BaseException) -> str:
     """An exception with the user's own frames."""
     # The first frame is ours.
     frames = traceback.extract_tb(e.__traceback__)[1:]

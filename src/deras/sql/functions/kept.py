@@ -1,4 +1,4 @@
-"""Values that users' functions keep (accumulators, state of process functions) as JSON: for checkpoints, never pickled."""
+"""Values that users' functions keep (accumulators, state of process functions) as JSON, for checkpoints."""
 
 from __future__ import annotations
 

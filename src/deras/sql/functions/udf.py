@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from deras.core import types as t
 from deras.core.errors import ConfigError
 from deras.core.types import SqlType
+from deras.sql.functions.waiting import Waiting
 
 if TYPE_CHECKING:
     from deras.sql.functions.udaf import UserAggregate
+    from deras.sql.functions.udtf import UserTableFunction
 
 FuncType = Literal["general", "polars", "numpy", "pandas"]
 
@@ -46,6 +48,7 @@ class UserFunction:
         deterministic: whether the same arguments always give the same value.
         func_type: ``general``: called per row with Python values; ``polars``: with Polars series, ``numpy``: with
             arrays, ``pandas``: with pandas series; each gives back a column of the same length.
+        waiting: for ``async`` functions, how they are called.
     """
 
     function: Callable[..., Any]
@@ -54,6 +57,7 @@ class UserFunction:
     name: str = ""
     deterministic: bool = True
     func_type: FuncType = "general"
+    waiting: Waiting | None = None
 
     def __call__(self, *args: Any) -> Any:
         """Call the Python function as it is."""
@@ -103,6 +107,13 @@ def udf(
     deterministic: bool | None = None,
     name: str | None = None,
     func_type: str = "general",
+    *,
+    ordered: bool | None = None,
+    timeout: float | None = None,
+    capacity: int | None = None,
+    retry: int | None = None,
+    cache: int | None = None,
+    rate_limit: float | None = None,
 ) -> Any:
     """Make a Python function usable in SQL; as a decorator or as a call.
 
@@ -114,12 +125,23 @@ def udf(
         deterministic: False if the same arguments may give different values. Default True.
         name: name in SQL; default: the function's.
         func_type: ``general`` (per value), ``polars``, ``numpy`` or ``pandas`` (vectorised).
+        ordered: of an ``async def``: results leave in the order of the rows (default), or as they come.
+        timeout: of an ``async def``: seconds for an attempt. Default 180.
+        capacity: of an ``async def``: calls at once. Default 100.
+        retry: of an ``async def``: attempts after a failed one, with growing pauses. Default 3.
+        cache: of an ``async def``: results that are kept, by arguments. Default 0.
+        rate_limit: of an ``async def``: calls per second. Default: no limit.
 
     Raises:
-        ConfigError: no result type, or an unknown type or ``func_type``.
+        ConfigError: no result type, an unknown type or ``func_type``, or options of ``async`` for another function.
     """
+    asked = {
+        "ordered": ordered, "timeout": timeout, "capacity": capacity, "retry": retry, "cache": cache,
+        "rate_limit": rate_limit,
+    }  # fmt: skip
+    options: dict[str, Any] = {k: v for k, v in asked.items() if v is not None}
     if f is None:
-        return lambda g: udf(g, input_types, result_type, deterministic, name, func_type)
+        return lambda g: udf(g, input_types, result_type, deterministic, name, func_type, **options)
     if isinstance(f, UserFunction):
         return f
     f = opened(f)
@@ -129,6 +151,13 @@ def udf(
         raise ConfigError(
             f"func_type {func_type!r} of function '{given}' is unknown", hint="Use general, polars, numpy or pandas."
         )
+    waits = inspect.iscoroutinefunction(target)
+    if options and not waits:
+        raise ConfigError(
+            f"{', '.join(options)} of function '{given}' is for async functions", hint="Write it as async def."
+        )
+    if waits and func_type != "general":
+        raise ConfigError(f"function '{given}' is async, so its func_type cannot be {func_type}")
     try:
         hints = typing.get_type_hints(target)
     except (NameError, TypeError):
@@ -140,7 +169,10 @@ def udf(
             hint="Write @udf(result_type='DOUBLE'), or annotate what it returns.",
         )
     inputs = declared_inputs(input_types, target, hints if func_type == "general" else {})
-    return UserFunction(target, result, inputs, given, steady(f, deterministic), func_type)  # type: ignore[arg-type]
+    kind: Any = func_type
+    return UserFunction(
+        target, result, inputs, given, steady(f, deterministic), kind, Waiting(**options) if waits else None
+    )
 
 
 class Context:

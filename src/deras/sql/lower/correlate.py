@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from deras.core.errors import PlanError
+from deras.sql.functions.waiting import AsyncFunction
 from deras.sql.lower.lowering import lowers
 from deras.sql.plan.correlate import Correlate, Repeat
 from deras.sql.plan.text import blame
@@ -27,11 +28,30 @@ def _correlate(lowering: Lowering, rel: Correlate) -> Callable[[], Operator]:
         )
     function, args, outer = rel.function, rel.args, rel.outer
     origin = lowering.origin(str(function))
+    if isinstance(function, AsyncFunction):
+        return _async(rel, function, origin)
 
     def make() -> Operator:
         from deras.engine.operators import correlate as engine
 
         return engine.Correlate(below, function.program(below, args), outer, schema, append, origin)
+
+    return make
+
+
+def _async(rel: Correlate, function: AsyncFunction, origin: str) -> Callable[[], Operator]:
+    below, schema, args = rel.input.schema, rel.schema, rel.args
+    if not rel.append_only():
+        raise PlanError(
+            f"{function} is called for rows that may be updated",
+            detail=f"Updates come from {blame(rel.input)}. Another answer would not find the row that goes.",
+            hint="Call it on rows that are only inserted, for example before the first GROUP BY.",
+        )
+
+    def make() -> Operator:
+        from deras.engine.operators.async_map import AsyncMap
+
+        return AsyncMap(below, function.program(below, args), schema, origin)
 
     return make
 

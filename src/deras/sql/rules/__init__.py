@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from deras.sql.rules.async_calls import async_calls
 from deras.sql.rules.fold_constants import fold_constants
 from deras.sql.rules.interval_joins import interval_joins
 from deras.sql.rules.join_filters import join_filters
@@ -54,4 +55,4 @@ def optimise(rel: p.Rel, zone: str) -> p.Rel:
         if rel == before:
             break
     rel = _up(rel, lambda r: fold_constants(r, zone))
-    return _up(prune_columns(keep_values(rel)), merge_calcs)
+    return _up(_up(prune_columns(keep_values(rel)), merge_calcs), async_calls)

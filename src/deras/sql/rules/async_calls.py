@@ -1,0 +1,55 @@
+"""Calls of ``async`` functions in projections and filters become operators of their own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from deras.core.schema import Field, Schema
+from deras.sql.expr import nodes as e
+from deras.sql.functions.waiting import AsyncFunction
+from deras.sql.plan import nodes as p
+from deras.sql.plan.correlate import Correlate
+
+
+def async_calls(rel: p.Rel) -> p.Rel:
+    """A Calc with such calls: below it the calls, innermost first, each adding a column."""
+    if not isinstance(rel, p.Calc):
+        return rel
+    exprs = rel.exprs if rel.exprs is not None else tuple(e.InputRef(f.type, i) for i, f in enumerate(rel.input.schema))
+    call = _innermost([*exprs, *([] if rel.predicate is None else [rel.predicate])])
+    if call is None:
+        return rel
+    below, predicate = rel.input, rel.predicate
+    columns: list[e.Expr] = [e.InputRef(f.type, i) for i, f in enumerate(below.schema)]
+    fields = list(below.schema.fields)
+    places = []
+    for x in call.args:
+        if x not in columns:
+            columns.append(x)
+            fields.append(Field(f"$a{len(fields)}", x.type))
+        places.append(columns.index(x))
+    # What can be asked before the call is: it is the dearest part of the row.
+    terms = e.conjuncts(predicate)
+    before = [t for t in terms if _innermost([t]) is None]
+    after = e.conjunction([t for t in terms if t not in before])
+    if len(columns) > len(below.schema) or before:
+        below = p.Calc(Schema(tuple(fields), rel.input.schema.key), below, tuple(columns), e.conjunction(before))
+    function = AsyncFunction(call.udf)
+    wide = Correlate(Schema((*below.schema.fields, *function.fields)), below, function, tuple(places))
+    result = e.InputRef(call.type, len(below.schema), at=call.at)
+
+    def change(y: e.Expr) -> e.Expr | None:
+        return result if y == call else None
+
+    made = tuple(e.transform(x, change) for x in exprs)
+    tested = None if after is None else e.transform(after, change)
+    return async_calls(replace(rel, input=wide, exprs=made, predicate=tested))
+
+
+def _innermost(exprs: list[e.Expr]) -> e.UdfCall | None:
+    for top in exprs:
+        for x in top.walk():
+            inner = isinstance(x, e.UdfCall) and x.udf.waiting is not None
+            if inner and _innermost(list(x.children())) is None:
+                return x  # type: ignore[return-value]
+    return None
