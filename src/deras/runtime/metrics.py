@@ -36,6 +36,9 @@ class Metrics:
         )
         self.state_bytes = Gauge("deras_state_bytes", "State of an operator.", ["node", "operator"], registry=r)
         self.state_keys = Gauge("deras_state_keys", "Keys in its state.", ["node", "operator"], registry=r)
+        self.state_expired = Gauge(
+            "deras_state_expired", "Keys and rows that state TTL made it forget.", ["node", "operator"], registry=r
+        )
         self.watermark_lag = Gauge(
             "deras_watermark_lag_seconds", "How far a target's watermark is behind the clock.", ["name"], registry=r
         )
@@ -95,7 +98,14 @@ class Metrics:
 
     def operators(self, facts: Iterable[dict[str, Any]]) -> None:
         """Fill the gauges that are only looked at when asked for."""
-        for gauge in (self.operator_in, self.operator_out, self.operator_dropped, self.state_bytes, self.state_keys):
+        for gauge in (
+            self.operator_in,
+            self.operator_out,
+            self.operator_dropped,
+            self.state_bytes,
+            self.state_keys,
+            self.state_expired,
+        ):
             gauge.clear()
         for f in facts:
             labels = (str(f["id"]), str(f["label"]))
@@ -104,6 +114,7 @@ class Metrics:
             self.operator_dropped.labels(*labels).set(f["dropped"])
             self.state_bytes.labels(*labels).set(f["state_bytes"])
             self.state_keys.labels(*labels).set(f["state_keys"])
+            self.state_expired.labels(*labels).set(f["expired"])
 
     def text(self) -> bytes:
         """In Prometheus' text format."""

@@ -27,7 +27,8 @@ def node_facts(run: Run) -> list[dict[str, Any]]:
             continue
         size = node.state.size()
         f["watermark"] = _mark(f["watermark"])
-        facts.append({**f, "state_bytes": size.bytes, "state_keys": size.keys, "state_rows": size.rows})
+        sizes = {"state_bytes": size.bytes, "state_keys": size.keys, "state_rows": size.rows, "expired": size.expired}
+        facts.append({**f, **sizes})
     return facts
 
 

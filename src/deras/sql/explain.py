@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 def explain(planner: Planner, x: ast.Statement, text: str) -> str:
     """The text of EXPLAIN for a query, INSERT, statement set or CREATE MATERIALIZED VIEW."""
+    from deras.sql.forgetting import forgetting
     from deras.sql.planner import state_warnings
 
     if isinstance(x, ast.Explain):
@@ -32,6 +33,7 @@ def explain(planner: Planner, x: ast.Statement, text: str) -> str:
         head = f"View({x.name})"
     else:
         head = "Result"
+    rel = forgetting(rel, int(planner.settings.state_ttl_ms))
     key = rel.upsert_key()
     names = rel.schema.names
     facts = ["insert-only" if rel.append_only() else "updates"]

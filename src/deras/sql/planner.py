@@ -17,6 +17,7 @@ from deras.sql.bind.query import QueryBinder
 from deras.sql.bind.rank import limited
 from deras.sql.bind.tables import create_table
 from deras.sql.catalog import MaterializedView
+from deras.sql.forgetting import forgetting, ttl_warnings
 from deras.sql.lower import Lowering
 from deras.sql.plan import nodes as p
 from deras.sql.plan.text import blame, digest, tree
@@ -268,7 +269,8 @@ class Planner:
         limit: int | None,
     ) -> Dataflow:
         self._check_expressions(rel)
-        lowering = Lowering(owner, self.settings.zone, int(self.settings.state_ttl_ms))
+        rel = forgetting(rel, int(self.settings.state_ttl_ms))
+        lowering = Lowering(owner, self.settings.zone)
         output = lowering.lower(rel)
         warnings = [*context.warnings, *state_warnings(rel, self.settings)]
         target = replace(target, single_row=rel.single_row())
@@ -281,7 +283,7 @@ class Planner:
             text[x.span.start : x.span.end],
             tuple(dict.fromkeys(warnings)),
             tuple(dict.fromkeys(lowering.views)),
-            not any(r.reads_time() for r in p.walk(rel)),
+            not any(r.reads_time() or any(r.ttl) for r in p.walk(rel)),
             limit,
             {"plan": tree(rel, changelog=True, state=True)},
         )
@@ -313,8 +315,7 @@ def _named(rel: p.Rel, columns: Sequence[ast.Identifier]) -> p.Rel:
 def state_warnings(rel: p.Rel, settings: Settings) -> list[str]:
     """Sentences about state that grows for ever."""
     found = []
-    if settings.state_ttl_ms:
-        found.append("'table.exec.state.ttl' is not supported yet: state is kept for ever.")
     for r in p.walk(rel):
-        found += r.warnings()
-    return found
+        if not r.ttl or not all(r.ttl):
+            found += r.warnings()
+    return found + ttl_warnings(rel, bool(settings.state_ttl_ms))

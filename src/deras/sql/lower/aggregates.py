@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from deras.sql.forgetting import forgets
 from deras.sql.lower.lowering import lowers
 from deras.sql.plan.aggregates import AggCall, Aggregate
 
@@ -43,12 +44,13 @@ def engine_calls(calls: tuple[AggCall, ...], below: Schema) -> Callable[[], list
 def _aggregate(lowering: Lowering, rel: Aggregate) -> Callable[[], Operator]:
     below, keys, calls, schema = rel.input.schema, rel.keys, engine_calls(rel.calls, rel.input.schema), rel.schema
     append = rel.input.append_only()
+    ttl, forgetful = (rel.ttl or (0,))[0], forgets(rel.input)
     origin = lowering.origin("GroupAggregate")
 
     def make() -> Operator:
         from deras.engine.operators.group_aggregate import GroupAggregate
 
-        return GroupAggregate(below, keys, calls(), schema, append, origin=origin)
+        return GroupAggregate(below, keys, calls(), schema, append, ttl=ttl, forgetful=forgetful, origin=origin)
 
     make()  # what the engine cannot aggregate is told while planning
     return make

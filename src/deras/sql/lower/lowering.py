@@ -55,12 +55,10 @@ class Lowering:
     Args:
         owner: name of the view, sink or query, part of every node's stable name.
         zone: the session's time zone.
-        ttl: after how many ms of processing time state that is not written to may be forgotten; 0: never.
     """
 
     owner: str
     zone: str
-    ttl: int = 0
     sources: list[SourceSpec] = field(default_factory=list)
     nodes: list[NodeSpec] = field(default_factory=list)
     views: list[str] = field(default_factory=list)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from deras.sql.expr import nodes as e
@@ -22,9 +22,12 @@ class Rel:
 
     Args:
         schema: of the rows that it gives.
+        ttl: after how many ms of processing time without a write its operator forgets state, of each part that can be
+            forgotten; 0: never. Before the plan is complete: what hints say, -1 where they say nothing.
     """
 
     schema: Schema
+    ttl: tuple[int, ...] = field(default=(), kw_only=True, repr=False)
 
     # ---- shape
 
@@ -103,12 +106,13 @@ class Rel:
     def normal(self) -> str:
         """The subplan as canonical text: no aliases, no order of discovery, nothing of this process.
 
-        The hash of it names the operator's state, so it must hold everything that the state depends on.
+        The hash of it names the operator's state, so it must hold everything that the state depends on; not the TTL,
+        so that a longer one finds the state of the one before.
         """
         held = [
             f"{f.name}={plain(v)}"
             for f in dataclasses.fields(self)
-            if f.name != "schema" and not _rels(v := getattr(self, f.name))
+            if f.name not in ("schema", "ttl") and not _rels(v := getattr(self, f.name))
         ]
         inputs = ",".join(i.normal() for i in self.inputs())
         return f"{type(self).__name__.lower()}[{'|'.join(held)}]({inputs})"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from typing import TYPE_CHECKING
 
+from deras.sql.plan.show import duration
+
 if TYPE_CHECKING:
     from deras.sql.plan.rel import Rel
 
@@ -18,7 +20,9 @@ def tree(rel: Rel, *, changelog: bool = False, state: bool = False) -> str:
         if changelog:
             notes.append(f"changes: {r.changelog()}")
         if state and (kept := r.kept()):
-            notes.append(f"state: {kept}")
+            notes.append(f"state: {kept.removesuffix(', unbounded') if r.ttl and all(r.ttl) else kept}")
+        if state and any(r.ttl):
+            notes.append(f"forgotten when unchanged for {' and '.join(map(_lifetime, r.ttl))}")
         lines.append(f"{lead}{r.describe()}{'  -- ' + '; '.join(notes) if notes else ''}")
         inputs = r.inputs()
         for i, below in enumerate(inputs):
@@ -27,6 +31,10 @@ def tree(rel: Rel, *, changelog: bool = False, state: bool = False) -> str:
 
     add(rel, "", "")
     return "\n".join(lines)
+
+
+def _lifetime(ms: int) -> str:
+    return duration(ms) if ms else "ever"
 
 
 def blame(rel: Rel) -> str:

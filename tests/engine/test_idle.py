@@ -1,0 +1,145 @@
+"""State that is forgotten after a time without writing: against plain Python, and bounded for ever."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deras.core.delta import Delta
+from deras.core.schema import Schema
+from deras.core.types import BIGINT, STRING
+from deras.engine.aggregates import AggregateCall, result_type
+from deras.engine.operators.group_aggregate import GroupAggregate
+from deras.testing.engine import Harness
+
+TTL = 100
+ROW = Schema.of(k=STRING, v=BIGINT)
+GROUPED = Schema.of(k=STRING, n=BIGINT, s=BIGINT, d=BIGINT)
+
+
+def grouped(append: bool = True, forgetful: bool = False, ttl: int = TTL) -> GroupAggregate:
+    calls = [
+        AggregateCall("COUNT", None, BIGINT),
+        AggregateCall("SUM", 1, result_type("SUM", BIGINT)),
+        AggregateCall("COUNT", 1, BIGINT, distinct=True),
+    ]
+    return GroupAggregate(ROW, [0], calls, GROUPED, append, ttl=ttl, forgetful=forgetful)
+
+
+class PlainGroups:
+    """GROUP BY k with a TTL, a row at a time."""
+
+    def __init__(self) -> None:
+        self.rows: dict[Any, list[int]] = {}
+        self.written: dict[Any, int] = {}
+
+    def take(self, weight: int, row: tuple[Any, int], now: int) -> None:
+        key, v = row
+        if key in self.rows and self.written[key] <= now - TTL:
+            del self.rows[key]
+        if weight < 0:
+            if key not in self.rows:
+                return
+            self.rows[key].remove(v)
+        else:
+            self.rows.setdefault(key, []).append(v)
+        self.written[key] = now
+        if not self.rows[key]:
+            del self.rows[key]
+
+    def result(self, key: Any) -> tuple[Any, ...] | None:
+        held = self.rows.get(key)
+        return None if held is None else (key, len(held), sum(held), len(set(held)))
+
+
+def shown(out: dict[Any, tuple[Any, ...]], delta: Delta | None) -> None:
+    """Changes applied by key, as a view does."""
+    for w, row in [] if delta is None else delta.changes():
+        if w > 0:
+            out[row[0]] = row
+        elif out.get(row[0]) == row:
+            del out[row[0]]
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_groups_begin_anew_when_they_were_idle(data: st.DataObject) -> None:
+    rnd = random.Random(data.draw(st.integers(0, 1 << 30)))
+    append = data.draw(st.booleans())
+    h = Harness(lambda: grouped(append))
+    plain, view, log = PlainGroups(), {}, []  # type: ignore[var-annotated]
+    now = 1000
+    live: list[tuple[str, int]] = []
+    for step in range(30):
+        now += rnd.choice([0, 1, 10, 40, 70, 130])
+        changes = []
+        there = {key for key in plain.rows if plain.written[key] > now - TTL}
+        for _ in range(rnd.randrange(4)):
+            if live and not append and rnd.random() < 0.4:
+                row = live.pop(rnd.randrange(len(live)))
+                # A value that was forgotten while its key went on: its removal is not this operator's fault.
+                if row[0] in plain.rows and plain.written[row[0]] > now - TTL and row[1] not in plain.rows[row[0]]:
+                    continue
+                changes.append((-1, row))
+            else:
+                row = (rnd.choice("abcde") * rnd.choice([1, 20]), rnd.randrange(4))
+                live.append(row)
+                changes.append((1, row))
+            plain.take(*changes[-1], now)
+        delta = None
+        if changes:
+            delta = Delta.of(ROW, [r for _, r in changes], None if append else [w for w, _ in changes])
+        shown(view, h.step([delta], now=now))
+        for key in {key for _, (key, _) in changes}:
+            # What was forgotten stays as it was shown, until the key's next row.
+            if plain.result(key) is not None or key in there:
+                assert view.get(key) == plain.result(key)
+        if rnd.random() < 0.2:
+            log += [(k, n, bytes(b)) for k, n, b in h.state.freeze(step).chunks()]
+            h.restart(log)
+    due = h.operator.wake()
+    assert (due is not None) == bool(h.state.size().keys)
+
+
+def test_groups_with_fresh_keys_for_hours_stay_few() -> None:
+    h = Harness(grouped)
+    most = 0
+    for i in range(400):
+        keys = [(f"a key that is long enough {i}:{j}", j) for j in range(50)]
+        h.step([Delta.of(ROW, keys)], now=i * 10)
+        most = max(most, h.state.size().keys)
+    # Of 20 000 keys those of the last 100 ms and of an eighth more, twice: the values of COUNT(DISTINCT).
+    assert most <= 2 * 50 * 14
+    size = h.state.size()
+    assert size.expired >= 20_000 - 50 * 14
+    assert size.bytes < 3_000_000
+    now = 4000
+    while (due := h.operator.wake()) is not None:
+        now = max(due, now)
+        assert h.step([None], now=now) is None
+        assert now < 10_000
+    assert h.state.size().keys == 0
+    assert h.state.size().expired == 20_000
+
+
+def test_what_takes_forgotten_rows_back_changes_nothing() -> None:
+    h = Harness(lambda: grouped(append=False))
+    assert h.step([Delta.of(ROW, [("a", 1)])], now=1000) is not None
+    assert h.step([Delta.of(ROW, [("a", 1)], [-1])], now=1000 + TTL) is None
+    assert h.state.size().keys == 0
+    out = h.step([Delta.of(ROW, [("a", 2), ("a", 2), ("a", 3)], [-1, 1, 1])], now=1001 + TTL)
+    assert out is not None
+    assert list(out.changes()) == [(1, ("a", 2, 5, 2))]
+    assert not h.run.dropped
+
+
+@pytest.mark.parametrize("ttl", [1, TTL])
+def test_a_key_that_is_written_is_kept(ttl: int) -> None:
+    h = Harness(lambda: grouped(ttl=ttl))
+    for i in range(10):
+        h.step([Delta.of(ROW, [("a", 1)])], now=1000 + i * (ttl - 1))
+    assert h.run.rows() == [("a", 10, 10, 1)]

@@ -1,0 +1,77 @@
+"""State TTL in SQL: the setting, hints, what EXPLAIN says, and what views show."""
+
+from __future__ import annotations
+
+import pytest
+from tests.sql.harness import Session, run_flow
+
+from deras.core.delta import Delta
+from deras.core.errors import SqlError
+from deras.core.time import Tick
+from deras.engine.state import State
+from deras.sql.syntax.parser import parse_script
+
+TABLES = """
+CREATE TABLE t (k STRING, v BIGINT) WITH ('connector' = 'datagen');
+CREATE TABLE u (k STRING, w BIGINT) WITH ('connector' = 'datagen');
+"""
+TTL = {"table.exec.state.ttl": "1 h"}
+COUNTED = "SELECT k, COUNT(*) AS n FROM t GROUP BY k"
+
+
+def session(**settings: str) -> Session:
+    return Session(TABLES, **settings)
+
+
+def explained(s: Session, text: str) -> str:
+    (statement,) = parse_script(text)
+    return s.planner.explain(statement, text)
+
+
+def operators(s: Session, text: str) -> dict[str, object]:
+    (flow,) = s.plan(text).dataflows
+    return {n.label.split("(", 1)[0]: n.make() for n in flow.nodes}
+
+
+def test_explain_names_the_ttl_and_what_it_costs() -> None:
+    found = explained(session(**TTL), COUNTED)
+    assert "state: one entry a group of (k); forgotten when unchanged for 1 h" in found
+    assert "state TTL, 1 h at most" in found
+    assert "for ever" not in found
+    plain = explained(session(), COUNTED)
+    assert "forgotten" not in plain
+    assert "for ever" in plain
+
+
+def test_without_a_key_the_rows_that_should_be_replaced_stay() -> None:
+    assert "come beside them" in explained(session(**TTL), "SELECT n FROM (" + COUNTED + ")")
+
+
+def test_the_name_of_the_state_is_that_of_the_plan_without_ttl() -> None:
+    names = [[n.name for n in session(**x).plan(COUNTED).dataflows[0].nodes] for x in ({}, TTL)]
+    assert names[0] == names[1]
+
+
+def test_a_group_that_was_forgotten_replaces_its_row_in_a_view() -> None:
+    s = session(**TTL)
+    flow = s.run("CREATE MATERIALIZED VIEW m AS " + COUNTED).dataflows[0]
+    node = next(n for n in flow.nodes if n.label.startswith("GroupAggregate"))
+    from deras.engine.operators.materialize import Materialize
+
+    first = node.make()
+    view = Materialize(flow.target.schema, flow.target.schema.key, flow.append_only, flow.target.upsert_key)
+    first.open(State("a"))
+    view.open(State("b"))
+    hour = 3_600_000
+    for step, now in enumerate([0, hour - 1, 2 * hour - 2, 3 * hour]):
+        tick = Tick(0, now, 0, 0, step)
+        out = first.step([Delta.of(first.input, [("a",)])], tick)
+        assert not view.step([out.delta], tick).dropped
+    assert view.snapshot().frame().rows() == [("a", 1)]
+
+
+def test_one_row_a_step_over_time() -> None:
+    (flow,) = session(**TTL).plan(COUNTED).dataflows
+    changes, dropped = run_flow(flow, {"t": [("a", 1), ("b", 1), ("a", 1)]})
+    assert changes == [(1, ("a", 1)), (1, ("b", 1)), (-1, ("a", 1)), (1, ("a", 2))]
+    assert not dropped
