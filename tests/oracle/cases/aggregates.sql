@@ -106,19 +106,15 @@ query first and last
 SELECT k, FIRST_VALUE(s) AS a, LAST_VALUE(s) AS b, FIRST_VALUE(i) AS c, LAST_VALUE(i) AS d FROM t GROUP BY k
 
 query lists
-# not yet
 SELECT k, LISTAGG(s) AS a, LISTAGG(s, '-') AS b FROM t GROUP BY k
 
 query distinct list
-# not yet
 SELECT k, LISTAGG(DISTINCT s) AS a FROM t GROUP BY k
 
 query collected
-# not yet
 SELECT k, COLLECT(i) AS c FROM t GROUP BY k
 
 query arrays
-# not yet
 SELECT k, ARRAY_AGG(i) AS c FROM t GROUP BY k
 
 query aggregates in expressions

@@ -4,7 +4,6 @@ values
 ARRAY[1, 2, 3]
 ARRAY[1, NULL]
 ARRAY['a', 'bcd']
-# not yet
 ARRAY[1, 2.5]
 ARRAY[ARRAY[1], ARRAY[2, 3]]
 ARRAY[1, 2, 3][1]
@@ -14,19 +13,16 @@ ARRAY[1, 2, 3][0]
 CARDINALITY(ARRAY[1, 2])
 CARDINALITY(CAST(NULL AS ARRAY<INT>))
 ELEMENT(ARRAY[1])
-# differs: not checked
 ELEMENT(ARRAY[1, 2])
 MAP['a', 1, 'b', 2]
 MAP['a', 1, 'b', 2]['b']
 # differs: defect of Flink
 MAP['a', 1]['z']
-# differs: not checked
 MAP['a', 1, 'a', 2]
 CARDINALITY(MAP['a', 1])
 MAP[1, 'x', 2, 'yyy']
 MAP['a']
 ROW(1, 'a')
-# not yet
 (1, 'a', 2.5)
 ROW(1)
 ROW(1, 'a') = ROW(1, 'a')
@@ -36,7 +32,5 @@ CAST(ROW(1, 'a') AS ROW<x INT, y STRING>).x
 ARRAY[]
 ARRAY[DATE '2024-01-01']
 ARRAY[TRUE, FALSE]
-# not yet
 STR_TO_MAP('a=1,b=2')
-# not yet
 STR_TO_MAP('a:1;b:2', ';', ':')

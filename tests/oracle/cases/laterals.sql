@@ -20,14 +20,12 @@ input u
 5, five, 50
 
 query unnest an array
-# not yet
 SELECT id, w FROM t CROSS JOIN UNNEST(SPLIT(txt, ' ')) AS s(w)
 
 query unnest by comma
 SELECT id, w FROM t, UNNEST(ARRAY[x, x + 1]) AS s(w)
 
 query left join unnest
-# not yet
 SELECT id, w FROM t LEFT JOIN UNNEST(SPLIT(txt, ' ')) AS s(w) ON TRUE
 
 query unnest with ordinality

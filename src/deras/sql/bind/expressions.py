@@ -260,12 +260,36 @@ class ExprBinder:
     # ---- operators
 
     def _binary(self, x: ast.Binary, at: e.Where) -> e.Expr:
+        if x.op == "OVERLAPS":
+            return self._overlaps(x, at)
         a, b = self.bind(x.left), self.bind(x.right)
         if x.op in operators.COMPARISONS or x.op.startswith("IS "):
             return operators.comparison(x.op, a, b, at)
         if x.op in ("+", "-", "*", "/", "%"):
             return operators.arithmetic(x.op, a, b, at)
         raise not_yet(f"operator {x.op}", x.span)
+
+    def _overlaps(self, x: ast.Binary, at: e.Where) -> e.Expr:
+        """Whether two spans of time, each (start, end) or (start, length), have an instant in common."""
+        bounds: list[e.Expr] = []
+        for side in (x.left, x.right):
+            if not isinstance(side, ast.RowValue) or len(side.items) != 2:
+                raise BindError(
+                    "OVERLAPS takes two spans of time",
+                    span=side.span,
+                    hint="Write (start, end) OVERLAPS (start, end); the end may be an INTERVAL.",
+                )
+            start, end = self.bind(side.items[0]), self.bind(side.items[1])
+            if end.type.is_interval:
+                end = operators.arithmetic("+", start, end, self._at(side))
+            bounds += [
+                registry.call(self._function(name, side.span), [start, end], self._at(side))
+                for name in ("LEAST", "GREATEST")
+            ]
+        low, high, low2, high2 = bounds
+        return self._logic(
+            "AND", [operators.comparison(">=", high, low2, at), operators.comparison(">=", high2, low, at)], at
+        )
 
     def _chain(self, x: ast.Chain, at: e.Where) -> e.Expr:
         terms = [self.bind(y) for y in x.terms]

@@ -228,6 +228,11 @@ def host_cast(s: SqlType, d: SqlType) -> Callable[[CallContext, pl.Series], Any]
 
 
 def _nested(x: pl.Series, s: SqlType, d: SqlType) -> pl.Series:
+    if s.kind is Kind.ARRAY and d.children[0].kind is Kind.DECIMAL and s.children[0].kind is Kind.DECIMAL:
+        # Polars rounds half to even.
+        target = d.children[0]
+        rounded = [None if v is None else [decimals.rescaled(i, target) for i in v] for v in x.to_list()]
+        return pl.Series("", rounded, dtype=polars_type(d))
     return _renamed(x, s, d).cast(polars_type(d), strict=False)
 
 

@@ -114,3 +114,9 @@ def text(scaled: int, scale: int) -> str:
     digits = str(abs(scaled)).rjust(scale + 1, "0")
     whole = digits if scale == 0 else f"{digits[:-scale]}.{digits[-scale:]}"
     return f"-{whole}" if scaled < 0 else whole
+
+
+def rescaled(v: Decimal | None, t: SqlType) -> Decimal | None:
+    """A value at the scale of a type, HALF_UP; NULL where it does not fit."""
+    scaled = None if v is None else to_scaled(v, t)
+    return None if scaled is None else Decimal(scaled).scaleb(-t.scale, EXACT)

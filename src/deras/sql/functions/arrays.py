@@ -1,6 +1,6 @@
 """Functions of arrays. Elements are counted from 1; two NULL elements are equal."""
 
-# ruff: noqa: ARG001 -- every implementation takes the same arguments
+
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from deras.core import types as t
 from deras.core.types import Kind, SqlType
-from deras.sql.expr.nodes import Expr, Where
-from deras.sql.functions.hosts import array_as, call_host, element_with, each, frozen, host
+from deras.sql.functions.hosts import array_as, call_host, each, element_with, frozen, host
 from deras.sql.functions.registry import ArgumentError, cast_to, scalar
 from deras.sql.types import common_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    from deras.sql.expr.nodes import Expr, Where
 
 
 def _nullable(args: Sequence[Expr]) -> bool:
@@ -32,7 +33,7 @@ def _needle(name: str, type_: SqlType | None, f: Callable[..., Any], *, strict: 
     def build(args: Sequence[Expr], at: Where | None) -> Expr:
         array, value = args[0], args[1]
         element = element_with(array, value)
-        wide = array_as(array, element.with_nullable(array.type.children[0].nullable or type_ is None))
+        wide = array_as(array, element.with_nullable(array.type.children[0].nullable))
         out = wide.type if type_ is None else type_
         nullable = array.type.nullable or (strict and value.type.nullable)
         return call_host(function, out.with_nullable(nullable), [wide, cast_to(value, element)], at)
@@ -111,7 +112,8 @@ def _appending(name: str, f: Callable[..., Any]) -> Any:
         element = element_with(array, value)
         element = element.with_nullable(array.type.children[0].nullable or value.type.nullable)
         wide = array_as(array, element)
-        return call_host(function, wide.type, [wide, cast_to(value, element)], at)
+        nullable = array.type.nullable or value.type.nullable  # as Flink has it
+        return call_host(function, wide.type.with_nullable(nullable), [wide, cast_to(value, element)], at)
 
     return build
 
@@ -296,7 +298,7 @@ def array_min(a: list[Any]) -> Any:
     return min((v for v in a if v is not None), default=None)
 
 
-@scalar("SPLIT(text, text) -> ARRAY<STRING>", kind="host", result=lambda _: t.array(t.STRING.with_nullable(False)))
+@scalar("SPLIT(text, text) -> ARRAY<STRING>", kind="host", result=lambda _: t.array(t.STRING))
 @each
 def split(x: str, separator: str) -> list[str]:
     """The parts of a text between separators; an empty separator parts all characters.

@@ -1,13 +1,12 @@
-"""Aggregates that are a scalar function of all values of a group: the engine keeps the values, these make the result."""
+"""Aggregates that are a function of all values of a group: the engine keeps the values, these make the result."""
 
 from __future__ import annotations
 
 import json
 import math
 from collections import Counter
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
-
-import polars as pl
 
 from deras.core import types as t
 from deras.core.types import Kind, SqlType
@@ -20,7 +19,12 @@ from deras.sql.functions.registry import ArgumentError, CallContext, Function, c
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    import polars as pl
+
 NAMES = ("LISTAGG", "COLLECT", "ARRAY_AGG", "JSON_OBJECTAGG", "JSON_ARRAYAGG", "PERCENTILE", "SUM0", "$SUM0")
+
+
+_JSON = SqlType(Kind.VARCHAR, 2000, nullable=False)
 
 
 class _Made:
@@ -32,7 +36,7 @@ class _Made:
         self.condition = condition
         self.at = at
 
-    def values(self, x: Expr, *, nulls: bool = False) -> Expr:
+    def values(self, x: Expr, *, nulls: bool = False) -> AggregateRef:
         """All values of a group, as an array; NULL if there is none."""
         function = "ARRAY_AGG" if nulls else "LIST"
         return AggregateRef(
@@ -82,12 +86,13 @@ def build(
     if x.type.kind is Kind.NULL:
         raise ArgumentError(f"{name}(NULL) has no type", "Give it one: CAST(NULL AS INT).")
     if name == "ARRAY_AGG":
-        return made.values(x, nulls=not ignore_nulls)
+        found = made.values(x, nulls=not ignore_nulls)
+        return replace(found, type=t.array(x.type))
     if name == "JSON_ARRAYAGG":
         text = member(x)
         if on_null == "NULL":
             text = coalesce([text, Literal(t.STRING.with_nullable(False), "null")], at)
-        return call_host(_JSON_ARRAYAGG, t.STRING.with_nullable(False), [made.values(text)], at)
+        return call_host(_JSON_ARRAYAGG, _JSON, [made.values(text)], at)
     type_ = SqlType(Kind.MULTISET, children=(x.type,), nullable=False)
     return call_host(_COLLECT, type_, [made.values(x)], at)
 
@@ -110,7 +115,7 @@ def _sum0(made: _Made, x: Expr) -> Expr:
 # ---------------------------------------------------------------- text
 
 
-def _joined(c: CallContext, x: pl.Expr, separator: pl.Expr) -> pl.Expr:
+def _joined(_: CallContext, x: pl.Expr, separator: pl.Expr) -> pl.Expr:
     return x.list.join(separator)
 
 
@@ -244,4 +249,4 @@ def _objectagg(made: _Made, args: Sequence[Expr], *, absent: bool) -> Expr:
     if not key.type.is_text:
         raise ArgumentError(f"the key of JSON_OBJECTAGG is text, not {key.type.with_nullable(True)}")
     pair = call_host(_PAIR_ABSENT if absent else _PAIR_NULL, t.STRING, [cast_to(key, t.STRING), member(value)], made.at)
-    return call_host(_JSON_OBJECTAGG, t.STRING.with_nullable(False), [made.values(pair)], made.at)
+    return call_host(_JSON_OBJECTAGG, _JSON, [made.values(pair)], made.at)

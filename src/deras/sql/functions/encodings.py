@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote_plus, unquote_to_bytes
 
@@ -64,7 +65,7 @@ def _decoded(x: str) -> str | None:
     return unquote_to_bytes(x.replace("+", " ")).decode("utf-8", "replace")
 
 
-@scalar("URL_ENCODE(text) -> STRING", kind="host")
+@scalar("URL_ENCODE(text) -> STRING", kind="host", nullable=True)
 @each
 def url_encode(x: str) -> str:
     """The text as a part of an address (``application/x-www-form-urlencoded``).
@@ -138,19 +139,25 @@ def decode(x: bytes, charset: str) -> Any:
     return bytes(x).decode(name, "replace")
 
 
-@scalar("TRANSLATE(text, text, text) -> STRING", "TRANSLATE3(text, text, text) -> STRING", kind="host", nullable=True)
-@each
-def translate(x: str, old: str, new: str) -> str:
-    """Each character of the second text replaced by the one at its place in the third, or left out.
+def _translated(x: str | None, old: str | None, new: str | None) -> str | None:
+    if x is None or not old:
+        return x
+    table: dict[int, str | None] = {}
+    for i, ch in enumerate(old):
+        table.setdefault(ord(ch), new[i] if new is not None and i < len(new) else None)
+    return x.translate(table)
+
+
+_TRANSLATE = each(_translated, nulls=True)
+_TRANSLATE.__doc__ = """Each character of the second text replaced by the one at its place in the third, or left out.
 
     Example:
         >>> TRANSLATE3('banana', 'an', 'o')
         booo
     """
-    table: dict[int, str | None] = {}
-    for i, ch in enumerate(old):
-        table.setdefault(ord(ch), new[i] if i < len(new) else None)
-    return x.translate(table)
+scalar("TRANSLATE(text, text, text) -> STRING", "TRANSLATE3(text, text, text) -> STRING", kind="host", nullable=True)(
+    _TRANSLATE
+)
 
 
 _ELT = host("ELT", lambda i, *values: values[i - 1] if i is not None and 1 <= i <= len(values) else None, nulls=True)
@@ -167,8 +174,6 @@ def elt(args: Sequence[Expr], at: Where | None) -> Expr:
     type_ = common_type([a.type for a in args[1:]])
     if type_ is None or len(args) < 2:
         raise ArgumentError("ELT needs a number and values of one type")
-    if isinstance(args[0], Literal) and args[0].value is not None and args[0].value < 1:
-        raise ArgumentError(f"the values of ELT are counted from 1, not {args[0].value}")
     return call_host(_ELT, type_.with_nullable(True), [args[0], *(cast_to(a, type_) for a in args[1:])], at)
 
 
@@ -225,6 +230,9 @@ def _directive(kind: str, flags: str, precision: str | None, v: Any) -> str | No
             )
         elif low in "feg" and not isinstance(v, (int, str)):
             sign = "+" if "+" in flags else " " if " " in flags else ""
+            if low == "f":
+                v = Decimal(repr(v) if isinstance(v, float) else v)
+                v = v.quantize(Decimal(1).scaleb(-int(precision or 6)), ROUND_HALF_UP)
             text = format(v, f"{sign}{',' if ',' in flags and low == 'f' else ''}.{precision or 6}{low}")
         elif low in "xo" and isinstance(v, int):
             bits = 32 if -(1 << 31) <= v < 1 << 31 else 64
@@ -235,7 +243,7 @@ def _directive(kind: str, flags: str, precision: str | None, v: Any) -> str | No
             text = str(v).lower() if isinstance(v, bool) else "true"
         else:
             return None
-    except (ValueError, OverflowError):
+    except (ValueError, OverflowError, InvalidOperation):
         return None
     return text.upper() if kind.isupper() else text
 
@@ -249,7 +257,7 @@ def printf(args: Sequence[Expr], at: Where | None) -> Expr:
 
     Example:
         >>> PRINTF('%s has %05.1f', 'x', 1.25E0)
-        x has 001.2
+        x has 001.3
     """
     shown = [a if a.type.kind not in (Kind.CHAR, Kind.NULL) else cast_to(a, t.STRING) for a in args]
     return call_host(_PRINTF, t.STRING, shown, at)
@@ -263,7 +271,7 @@ def typeof(args: Sequence[Expr], at: Where | None) -> Expr:
         >>> TYPEOF(1 + 2)
         INT NOT NULL
     """
-    return Literal(t.STRING.with_nullable(False), str(args[0].type), at=at)
+    return Literal(t.STRING, str(args[0].type), at=at)
 
 
 @scalar("INET_ATON(text) -> BIGINT", kind="host", nullable=True)

@@ -1,14 +1,14 @@
 """JSON: the SQL functions with their clauses, and values as JSON text."""
 
-# ruff: noqa: ARG001 -- every implementation takes the same arguments
-
 from __future__ import annotations
 
 import base64
-import datetime
 import functools
 import json
+import math
+import re
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import orjson
@@ -22,25 +22,30 @@ from deras.sql.functions.json_path import PathError, parse_path
 from deras.sql.functions.registry import ArgumentError, cast_to, scalar
 
 if TYPE_CHECKING:
+    import datetime
     from collections.abc import Callable, Sequence
 
 RETURNING = (Kind.BOOLEAN, Kind.INT, Kind.DOUBLE)
 """What JSON_VALUE may give but text."""
 
 
-class _Bad(Exception):  # noqa: N818 (an outcome, not a fault)
+_EXACT = re.compile(r"\d[.eE]|\d{19}")
+
+
+class _Bad(Exception):
     """The text is no JSON, or the path leads nowhere in strict mode."""
 
 
 @functools.lru_cache(maxsize=1024)
 def parse(text: str) -> Any:
     """The value of a JSON text; ``_Bad`` where it is none."""
-    try:
-        return orjson.loads(text)
-    except ValueError:
-        pass
-    try:  # numbers without bounds
-        return json.loads(text, parse_constant=_refuse)
+    if not _EXACT.search(text):
+        try:
+            return orjson.loads(text)
+        except ValueError:
+            raise _Bad from None
+    try:  # fractions keep their digits, whole numbers have no bounds
+        return json.loads(text, parse_float=Decimal, parse_constant=_refuse)
     except (ValueError, RecursionError):
         raise _Bad from None
 
@@ -50,7 +55,7 @@ def _refuse(_: str) -> Any:
 
 
 def dump(v: Any) -> str:
-    """JSON text without spaces; numbers as Java writes them."""
+    """JSON text without spaces, objects in order of their keys; numbers as Java writes them."""
     if v is None:
         return "null"
     if isinstance(v, bool):
@@ -58,11 +63,13 @@ def dump(v: Any) -> str:
     if isinstance(v, int):
         return str(v)
     if isinstance(v, float):
-        return java_float(v)
+        return str(Decimal(java_float(v))) if math.isfinite(v) else f'"{java_float(v)}"'
+    if isinstance(v, Decimal):
+        return str(v)
     if isinstance(v, str):
         return json.dumps(v, ensure_ascii=False)
     if isinstance(v, dict):
-        return "{" + ",".join(f"{dump(str(k))}:{dump(x)}" for k, x in v.items()) + "}"
+        return "{" + ",".join(f"{dump(str(k))}:{dump(x)}" for k, x in sorted(v.items())) + "}"
     return "[" + ",".join(map(dump, v)) + "]"
 
 
@@ -116,7 +123,7 @@ def _as(v: Any, type_: SqlType) -> Any:
                 raise _Bad
             case Kind.INT:
                 whole = int(v) if isinstance(v, str) else v
-                if isinstance(whole, bool) or not isinstance(whole, (int, float)) or int(whole) != whole:
+                if isinstance(whole, bool) or not isinstance(whole, (int, float, Decimal)) or int(whole) != whole:
                     raise _Bad
                 if not -1 << 31 <= whole < 1 << 31:
                     raise _Bad
@@ -141,6 +148,8 @@ def _value(type_: SqlType, empty: _Otherwise, error: _Otherwise, text: str | Non
         error = _Otherwise("DEFAULT", next(places))
     try:
         lax, v = _look(text, path)
+        if v is None and not lax:
+            return None
         if v is None or (lax and not _scalar(v)):
             return empty.give()
         if not _scalar(v):
@@ -301,25 +310,11 @@ def tree(v: Any, type_: SqlType) -> Any:
         case Kind.BINARY | Kind.VARBINARY:
             return base64.b64encode(bytes(v)).decode()
         case Kind.DECIMAL:
-            return _Raw(format(v, "f"))
+            return v
         case Kind.TIMESTAMP | Kind.TIMESTAMP_LTZ:
             return _moment(v, type_)
         case _:
             return v if isinstance(v, (bool, int, float, str)) else str(v)
-
-
-class _Raw(int):
-    """A number with its digits as they are."""
-
-    text: str
-
-    def __new__(cls, text: str) -> _Raw:
-        made = int.__new__(cls, 0)
-        made.text = text
-        return made
-
-    def __str__(self) -> str:
-        return self.text
 
 
 def _key(v: Any) -> str:
@@ -450,11 +445,11 @@ def json_(x: str) -> Any:
 @scalar("JSON_QUOTE(text) -> STRING", kind="host")
 @each
 def json_quote(x: str) -> str:
-    """The text as a JSON string.
+    r"""The text as a JSON string.
 
     Example:
         >>> JSON_QUOTE('a"b')
-        "a\\"b"
+        "a\"b"
     """
     text = json.dumps(x)
     return text.replace("/", "\\/")
@@ -463,10 +458,10 @@ def json_quote(x: str) -> str:
 @scalar("JSON_UNQUOTE(text) -> STRING", kind="host")
 @each
 def json_unquote(x: str) -> str:
-    """The text of a JSON string; other texts stay.
+    r"""The text of a JSON string; other texts stay.
 
     Example:
-        >>> JSON_UNQUOTE('"a\\u0062"')
+        >>> JSON_UNQUOTE('"a\u0062"')
         ab
     """
     if len(x) < 2 or x[0] != '"' or x[-1] != '"':
@@ -479,7 +474,7 @@ def json_unquote(x: str) -> str:
 
 _IS = {
     "JSON": object, "JSON VALUE": object, "JSON OBJECT": dict, "JSON ARRAY": list,
-    "JSON SCALAR": (str, int, float, bool, type(None)),
+    "JSON SCALAR": (str, int, float, Decimal, bool, type(None)),
 }  # fmt: skip
 
 
@@ -490,7 +485,7 @@ def _is(kind: str, x: str | None) -> bool:
         return False
 
 
-def test(a: Expr, what: str, at: Where | None) -> Expr:  # noqa: PT028 (no test)
+def test(a: Expr, what: str, at: Where | None) -> Expr:
     """``a IS [NOT] JSON …``."""
     kind = what.removeprefix("NOT ")
     if kind not in _IS:

@@ -60,7 +60,11 @@ class Path:
         """
         if self.definite:
             for kind, what in self.steps:
-                if kind == "name":
+                if kind == "names":
+                    if not isinstance(value, dict):
+                        raise LookupError(what)
+                    value = {n: value[n] for n in what if n in value}
+                elif kind == "name":
                     if not isinstance(value, dict):
                         raise LookupError(what)
                     value = value[what]
@@ -149,7 +153,7 @@ def _read(m: re.Match[str], steps: list[Step]) -> bool:
     if m["names"]:
         names = [re.sub(r"\\(.)", r"\1", a or b) for a, b in _QUOTED.findall(m["names"])]
         steps.append(("name", names[0]) if len(names) == 1 else ("names", names))
-        return len(names) == 1
+        return True
     if m["places"]:
         places = [int(p) for p in m["places"].split(",")]
         steps.append(("place", places[0]) if len(places) == 1 else ("places", places))

@@ -103,7 +103,7 @@ def map_union(args: Sequence[Expr], at: Where | None) -> Expr:
     return call_host(_UNION, out, [cast_to(a, out.with_nullable(a.type.nullable)) for a in args], at)
 
 
-@scalar("STR_TO_MAP(text[, text, text]) -> MAP<STRING, STRING>", kind="host")
+@scalar("STR_TO_MAP(text[, text, text]) -> MAP<STRING, STRING>", kind="host", nullable=True)
 @each
 def str_to_map(x: str, between: str = ",", within: str = "=") -> Any:
     """A map of a text such as ``a=1,b=2``; the separators (regular expressions) may be others.
@@ -112,6 +112,8 @@ def str_to_map(x: str, between: str = ",", within: str = "=") -> Any:
         >>> STR_TO_MAP('a=1,b=2')['b']
         2
     """
+    if not x:
+        return []
     try:
         pairs = [re.split(within, p, maxsplit=1) for p in _split(between, x)]
     except re.error:

@@ -173,8 +173,8 @@ class Function:
 
 _FUNCTIONS: dict[str, Function] = {}
 _FAMILIES = (
-    "operators", "arithmetic", "conditional", "strings", "regex", "hashes", "encodings", "times", "zones", "collections",
-    "arrays", "maps", "json",
+    "operators", "arithmetic", "conditional", "strings", "regex", "hashes", "encodings", "times", "zones",
+    "collections", "arrays", "maps", "json",
 )  # fmt: skip
 _loaded = False
 

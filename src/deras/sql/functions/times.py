@@ -313,7 +313,25 @@ def _part(c: CallContext, unit: str, x: pl.Expr, i: int) -> pl.Expr:
     return _PARTS[unit](_wall(c, x, i)).cast(pl.Int64)  # type: ignore[no-any-return]
 
 
-@scalar("EXTRACT(word, datetime) -> BIGINT")
+def _of_interval(unit: str, months: bool, x: pl.Expr) -> pl.Expr:
+    value = x.cast(pl.Int64)
+    units = _UNIT_MONTHS if months else _UNIT_MS
+    if unit not in units or unit == "WEEK":
+        raise ArgumentError(f"an interval of {'years and months' if months else 'days to seconds'} has no {unit}")
+    above = {
+        "MONTH": 12,
+        "QUARTER": 12,
+        "HOUR": 86_400_000,
+        "MINUTE": 3_600_000,
+        "SECOND": 60_000,
+        "MILLISECOND": 60_000,
+    }
+    size = value.abs() % above[unit] if unit in above else value.abs()
+    part = size // units[unit] + (1 if unit == "QUARTER" else 0)
+    return pl.when(value < 0).then(-part).otherwise(part)
+
+
+@scalar("EXTRACT(word, datetime) -> BIGINT", "EXTRACT(word, interval) -> BIGINT")
 def extract(c: CallContext, unit: pl.Expr, x: pl.Expr) -> pl.Expr:
     """A part of a moment; DOW counts from Sunday = 1, WEEK is ISO's.
 
@@ -321,6 +339,8 @@ def extract(c: CallContext, unit: pl.Expr, x: pl.Expr) -> pl.Expr:
         >>> EXTRACT(DOW FROM DATE '2024-02-04')
         1
     """
+    if c.types[1].is_interval:
+        return _of_interval(_unit(c, 0), c.types[1].kind is Kind.INTERVAL_MONTH, x)
     return _part(c, _unit(c, 0), x, 1)
 
 

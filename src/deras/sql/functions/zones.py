@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import datetime
 import functools
+import re
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -105,7 +106,44 @@ def date_format(c: CallContext, x: pl.Expr, pattern: pl.Expr) -> pl.Expr:
         x = x.str.to_datetime("%Y-%m-%d %H:%M:%S%.f", strict=False)
     elif c.types[0].kind is Kind.TIMESTAMP_LTZ:
         x = x.dt.convert_time_zone(c.zone).dt.replace_time_zone(None)
-    return x.dt.to_string(chrono(c.constants[1]))
+    pieces = [_piece(x, p) for p in _SPECIAL.split(c.constants[1]) if p]
+    return pieces[0] if len(pieces) == 1 else pl.concat_str(pieces) if pieces else x.dt.to_string("")
+
+
+# Letters that chrono has not: week of the year and of the month (from Sunday, as in Java's locale US), its year,
+# quarter, hours from 1 to 24 and from 0 to 11. Quoted text is no letter.
+_SPECIAL = re.compile(r"((?:'[^']*'|[^'wWYQqkK])+)")
+_LETTER = re.compile(r"(w+|W+|Y+|Q+|q+|k+|K+)")
+
+
+def _piece(x: pl.Expr, text: str) -> pl.Expr:
+    if not _LETTER.fullmatch(text[:1]):
+        return x.dt.to_string(chrono(text))
+    parts = [_special(x, run) for run in _LETTER.findall(text)]
+    return parts[0] if len(parts) == 1 else pl.concat_str(parts)
+
+
+def _special(x: pl.Expr, run: str) -> pl.Expr:
+    """A run of one letter."""
+    letter, width = run[0], len(run)
+    hour, day = x.dt.hour().cast(pl.Int64), x.dt.day().cast(pl.Int64)
+    if letter in "wY":
+        # The week is that of its Saturday.
+        saturday = x.dt.offset_by("0d") + pl.duration(days=6 - x.dt.weekday() % 7)
+        value = (saturday.dt.ordinal_day().cast(pl.Int64) - 1) // 7 + 1 if letter == "w" else saturday.dt.year()
+        if letter == "Y" and width == 2:
+            value = value % 100
+    elif letter == "W":
+        first = x.dt.month_start().dt.weekday().cast(pl.Int64) % 7
+        value = (day - 1 + first) // 7 + 1
+    elif letter in "Qq":
+        value = x.dt.quarter()
+    elif letter == "k":
+        value = (hour + 23) % 24 + 1
+    else:
+        value = hour % 12
+    text = value.cast(pl.Int64).cast(pl.String)
+    return text.str.zfill(width) if width > 1 else text
 
 
 def _read(c: CallContext, x: pl.Series, pattern: str | None, dtype: Any) -> pl.Series:
