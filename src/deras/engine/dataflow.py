@@ -90,6 +90,7 @@ class Target:
         single_row: there is never more than one row (a global aggregate), so each replaces the one before.
         comment: for views.
         partition_keys: of a sink: PARTITIONED BY.
+        replaces: whether a row that takes another's place is an update; False: row kinds are +I and -D only.
     """
 
     kind: Literal["view", "sink", "query"]
@@ -101,11 +102,12 @@ class Target:
     comment: str = ""
     single_row: bool = False
     partition_keys: tuple[str, ...] = ()
+    replaces: bool = True
 
     @property
     def identity(self) -> tuple[int, ...] | None:
-        """What tells rows apart: the upsert key, () for a single row, None if only the whole row does."""
-        return self.upsert_key if self.upsert_key or self.single_row else None
+        """What makes two rows an update: the upsert key, () for a single row, None if nothing does."""
+        return self.upsert_key if self.replaces and (self.upsert_key or self.single_row) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,6 +20,7 @@ from deras.sql.catalog import MaterializedView
 from deras.sql.forgetting import forgetting, ttl_warnings
 from deras.sql.lower import Lowering
 from deras.sql.plan import nodes as p
+from deras.sql.plan.joins import replaces
 from deras.sql.plan.text import blame, digest, tree
 from deras.sql.planned import Planned
 from deras.sql.rules import optimise
@@ -273,7 +274,7 @@ class Planner:
         lowering = Lowering(owner, self.settings.zone)
         output = lowering.lower(rel)
         warnings = [*context.warnings, *state_warnings(rel, self.settings)]
-        target = replace(target, single_row=rel.single_row())
+        target = replace(target, single_row=rel.single_row(), replaces=replaces(rel))
         return Dataflow(
             tuple(lowering.sources),
             tuple(lowering.nodes),

@@ -203,7 +203,10 @@ def _semi(rel: p.Rel, sub: e.Subquery, negated: bool) -> p.Rel:
     ]
     if negated and any(x.type.nullable for x in same):
         return _not_in(rel, right, sub.operands, e.conjunction(on), schema)
-    return p.Join(schema, rel, right, "ANTI" if negated else "SEMI", (), (), e.conjunction([*on, *same]))
+    from deras.sql.bind.time_joins import timed
+
+    join = p.Join(schema, rel, right, "ANTI" if negated else "SEMI", (), (), e.conjunction([*on, *same]))
+    return timed(join) or join
 
 
 def _not_in(rel: p.Rel, right: p.Rel, operands: tuple[e.Expr, ...], condition: e.Expr | None, schema: Schema) -> p.Rel:

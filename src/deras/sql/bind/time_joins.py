@@ -21,24 +21,24 @@ if TYPE_CHECKING:
     from deras.core.errors import Span
     from deras.sql.bind.query import QueryBinder
     from deras.sql.plan.joins import JoinKind
-    from deras.sql.plan.time_joins import IntervalJoin
 
 
 def keep_time(rel: p.Rel, scope: Scope) -> tuple[p.Rel, Scope]:
-    """If a join is one of intervals, make it one, so that what is written above it can use its time attributes.
+    """If a join is one of intervals or of windows, make it one, so that what stands above can use its time attributes.
 
     Args:
         rel: the plan of FROM, or of FROM and WHERE.
         scope: its columns.
     """
-    made = _interval(rel)
+    made = timed(rel)
     if made is None:
         return rel, scope
     columns = [replace(c, field=replace(made.schema[c.index], name=c.field.name)) for c in scope.columns]
     return made, Scope(columns, scope.outer)
 
 
-def _interval(rel: p.Rel) -> p.Rel | None:
+def timed(rel: p.Rel) -> p.Rel | None:
+    """The interval or window join that a plan is, with its time attributes; None if it is none."""
     from deras.sql.rules.interval_joins import interval_join
     from deras.sql.rules.join_filters import join_filters
 
@@ -51,7 +51,7 @@ def _interval(rel: p.Rel) -> p.Rel | None:
         return None
     keyed = join_keys(join_filters(join))
     inner = keyed.input if isinstance(keyed, p.Calc) else keyed
-    found: IntervalJoin | None = interval_join(inner) if isinstance(inner, p.Join) else None
+    found: p.Rel | None = interval_join(inner) or _of_windows(inner) if isinstance(inner, p.Join) else None
     if found is None or not isinstance(keyed, p.Calc) or keyed.exprs is None:
         return found
     fields = tuple(
@@ -60,6 +60,18 @@ def _interval(rel: p.Rel) -> p.Rel | None:
         if isinstance(x, e.InputRef)
     )
     return replace(keyed, schema=Schema(fields), input=found)
+
+
+def _of_windows(join: p.Join) -> p.Rel | None:
+    """The window join that a join is: its rows come when the window ends, so watermarks hold for its times."""
+    from deras.sql.plan.windowed import window_join
+
+    made = window_join(join)
+    if made is None:
+        return None
+    below = [*made.left.schema, *made.right.schema]
+    fields = (replace(f, time=b.time) for f, b in zip(made.schema, below, strict=False))
+    return replace(made, schema=Schema(tuple(fields), made.schema.key))
 
 
 # ---------------------------------------------------------------- ASOF JOIN

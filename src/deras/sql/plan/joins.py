@@ -121,6 +121,15 @@ def unique_on(rel: Rel, keys: tuple[int, ...]) -> bool:
     return rel.single_row() or (bool(own) and set(own) <= set(keys))
 
 
+def replaces(rel: Rel) -> bool:
+    """Whether a row that takes another's place makes an update of it. Outer joins give rows up and bring others."""
+    from deras.sql.plan.calc import Calc
+
+    while isinstance(rel, Calc):
+        rel = rel.input
+    return not (isinstance(rel, Join) and rel.makes_updates() and any(rel.pads))
+
+
 def joined_key(join: Join) -> tuple[int, ...]:
     """The upsert key of a join of any kind, as far as its inputs' keys say."""
     left, right = join.left.upsert_key(), join.right.upsert_key()
