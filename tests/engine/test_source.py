@@ -162,3 +162,53 @@ def test_marks_do_not_depend_on_batches(events: list[Any], data: st.DataObject) 
         found += feed(op, *feeds)
     assert found == expected
     assert op.watermark() == max(table, min(own.values()))
+
+
+def advancing(state: State) -> SourceInput:
+    op = SourceInput(S, None, Behind(), 0, "t", idle_advance=True)
+    op.open(state)
+    return op
+
+
+def at(op: SourceInput, now: int, *feeds: Feed) -> int:
+    """The watermark after a step at that processing time."""
+    op.feed(feeds, Tick(now=now))
+    return op.watermark()
+
+
+def test_a_silent_table_goes_on_with_the_clock() -> None:
+    op = advancing(State())
+    op.declare(["a", "b"])
+    assert at(op, 1000, Feed("a", idle=True), Feed("b", idle=True)) == MIN_WATERMARK
+    assert op.wake() is None  # no row has come: there is nothing to go on from
+    assert at(op, 2000, Feed("b", rows((50, 1))), Feed("a", rows((100, 1)))) == 48
+    assert at(op, 3000, Feed("b", idle=True)) == 98
+    assert op.wake() is None
+    assert at(op, 4000, Feed("a", idle=True)) == 98
+    assert op.wake() == 4200
+    assert at(op, 4250) == 348
+    assert op.wake() == 4450
+    # A row stops it, and is late behind what passed; it never falls.
+    assert feed(op, Feed("b", rows((120, 1)))) == [348]
+    assert op.wake() is None
+    assert op.watermark() == 348
+    assert at(op, 9000, Feed("b", idle=True)) == 348
+    assert at(op, 9300, Feed("a", ended=True)) == 648
+    assert at(op, 9500, Feed("b", ended=True)) == MAX_WATERMARK
+
+
+def test_the_time_in_which_nothing_ran_is_no_silence() -> None:
+    state = State()
+    op = advancing(state)
+    op.declare(["a"])
+    at(op, 1000, Feed("a", rows((100, 1))), Feed("a", idle=True))
+    assert at(op, 1500) == 598
+    chunks = list(state.freeze(0).chunks())
+    state = State()
+    again = advancing(state)
+    state.restore(chunks)
+    again.declare(["a"])
+    assert again.watermark() == 598
+    assert again.wake() is None
+    assert at(again, 900_000, Feed("a", idle=True)) == 598
+    assert at(again, 900_100) == 698

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from flows_kit import (
@@ -309,6 +309,24 @@ def test_idle_part_lets_the_others_go_on(tmp_path: Path) -> None:
         two.push(("a", 1, T0), ("a", 2, T0 + 60_000))
         assert fired.wait(30)
         assert job.status()["sources"][0]["parts"][1]["state"] == "idle"
+
+
+def test_a_silent_table_closes_its_last_window(tmp_path: Path) -> None:
+    fired = threading.Event()
+    spec = pushed()
+    made = spec.make
+
+    def make() -> Any:
+        op = made()
+        op.idle_advance = True
+        return op
+
+    with Job(settings=replace(QUIET, idle_timeout_ms=50)) as job:
+        flow = job.attach(windows(replace(spec, make=make)))
+        job.subscribe(flow.id, lambda _: fired.set())
+        job.start()
+        PUSHED["p"].push(("a", 1, T0 + 9_500))
+        assert fired.wait(30)
 
 
 class Silent:

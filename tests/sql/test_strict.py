@@ -55,5 +55,7 @@ def test_what_flink_does_not_match() -> None:
 
 
 def test_windows_that_are_ours() -> None:
-    text = """SELECT * FROM LATE_ROWS(TABLE e);"""
-    assert [f.what for f in check(text)] == ["LATE_ROWS"]
+    text = """CREATE TABLE e (ts TIMESTAMP(3), WATERMARK FOR ts AS ts)
+    WITH ('connector' = 'kafka', 'scan.watermark.idle-timeout' = '1 s', 'scan.watermark.idle-advance' = 'true');
+    SELECT * FROM LATE_ROWS(TABLE e);"""
+    assert [f.what for f in check(text)] == ["option 'scan.watermark.idle-advance'", "LATE_ROWS"]

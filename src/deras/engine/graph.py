@@ -130,8 +130,8 @@ class Graph:
         for node in self.nodes.values():  # ids grow along edges, and a dict keeps insertion order
             operator = node.operator
             if isinstance(operator, SourceOperator):
-                given = feeds.get(node.id)
-                if not given:
+                given = feeds.get(node.id, ())
+                if not given and ((due := operator.wake()) is None or due > now):
                     continue
                 tick = Tick(epoch, now, node.out, node.out, self.steps)
                 out = operator.feed(given, tick)

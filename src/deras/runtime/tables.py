@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 COMMON: tuple[Option, ...] = (
     Option("connector", help="The kind of outside system.", required=True),
     Option("scan.watermark.idle-timeout", "duration", "Silence after which a part is left out of the watermark."),
+    Option("scan.watermark.idle-advance", "bool", "While all parts are idle the watermark goes on with the clock."),
     Option("scan.watermark.alignment.group", help="Tables of one group advance together."),
     Option("scan.watermark.alignment.max-drift", "duration", "How far a part may run ahead of its group."),
     Option("scan.watermark.alignment.update-interval", "duration", "Accepted; alignment is checked at every read."),

@@ -103,6 +103,7 @@ KNOWN: tuple[Option, ...] = (
         choices=("quarantine", "fail"),
     ),
     Option("deras.strict-flink", "bool", "Refuse what is not Flink's.", False),
+    Option("deras.idle-advance", "bool", "While a table is idle its watermark goes on with the clock.", False),
     Option("deras.step.max-rows", "int", "Most rows in one step.", 65_536),
     Option("deras.step.max-bytes", "memory", "Most input bytes in one step.", 16 << 20),
     Option("deras.workers", "int", "Threads that decode; 0 chooses by the number of cores.", 0),

@@ -252,7 +252,9 @@ def _options(x: ast.CreateTable) -> Iterator[Hit]:
     if form is not None and form.value not in FLINK_FORMATS:
         yield f"format '{form.value}'", form.value_span, "Use json, csv, avro, protobuf, parquet, orc or raw."
     for o in x.options:
-        if o.key in OUR_OPTIONS.get(name, {}):
+        if o.key == "scan.watermark.idle-advance":
+            yield f"option '{o.key}'", o.key_span, "Leave it out: in Flink time stands still while a source is idle."
+        elif o.key in OUR_OPTIONS.get(name, {}):
             yield f"option '{o.key}' of connector '{name}'", o.key_span, OUR_OPTIONS[name][o.key]
         elif (
             name == "filesystem" and o.key not in _FLINK_FILESYSTEM | _COMMON and "." in o.key and not _of_format(o.key)

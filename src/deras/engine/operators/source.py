@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from deras.engine.state import State
 
 _ACTIVE, _IDLE, _ENDED = 0, 1, 2
+_PULSE_MS = 200
+"""How often the watermark of a silent table goes on."""
 _NO_NULLS = np.zeros(0, np.uint8)
 
 
@@ -40,6 +42,8 @@ class SourceInput(SourceOperator):
         table: the table's name.
         append_only: whether all rows have weight +1.
         tombstones: whether rows that go have no columns but the key's, so that their rowtime may be NULL.
+        idle_advance: while all parts are idle the watermark goes on with processing time, so that the last windows
+            close; after a restart only when the parts are found idle again.
     """
 
     def __init__(
@@ -51,6 +55,7 @@ class SourceInput(SourceOperator):
         table: str,
         append_only: bool = True,
         tombstones: bool = False,
+        idle_advance: bool = False,
     ) -> None:
         self.input = schema_in
         self.program = program
@@ -60,6 +65,7 @@ class SourceInput(SourceOperator):
         self.table = table
         self.append_only = append_only
         self.tombstones = tombstones
+        self.idle_advance = idle_advance
         self._parts: dict[str, Any] = {}
         self._values: dict[str, Any] = {}
         self._declared = False
@@ -74,6 +80,8 @@ class SourceInput(SourceOperator):
         if not self._declared:
             for gone in self._parts.keys() - set(parts):
                 del self._parts[gone]
+            # What passed while nothing ran is no silence: rows may have gathered meanwhile.
+            self._values.pop("silent", None)
         self._declared = True
         for part in parts:
             self._parts.setdefault(part, [MIN_WATERMARK, _ACTIVE])
@@ -103,6 +111,8 @@ class SourceInput(SourceOperator):
                 part[1] = _IDLE
             if f.ended or f.idle:
                 self._advance()
+        if self.idle_advance:
+            self._go_on(feeds, tick.now)
         return Out(Delta.concat(deltas) if deltas else None, dropped)
 
     def _others(self, part: str | None) -> int:
@@ -114,6 +124,27 @@ class SourceInput(SourceOperator):
         least = self._others(None)
         if least != MAX_WATERMARK and least > self._values.get("watermark", MIN_WATERMARK):
             self._values["watermark"] = least
+
+    def _go_on(self, feeds: Sequence[Feed], now: int) -> None:
+        """The watermark of a silent table: what it was, and the time since."""
+        flags = [flag for _, flag in self._parts.values()]
+        if _ACTIVE in flags or _IDLE not in flags:
+            self._values.pop("silent", None)
+            return
+        silent = self._values.get("silent")
+        watermark = self._values.get("watermark", MIN_WATERMARK)
+        if silent is None:
+            if watermark != MIN_WATERMARK and any(f.idle or f.ended for f in feeds):
+                self._values["silent"] = [now, watermark, now]
+            return
+        since, base, _ = silent
+        self._values["silent"] = [since, base, now]
+        self._values["watermark"] = max(watermark, base + now - since)
+
+    def wake(self) -> int | None:
+        """When the watermark of a silent table goes on, or None."""
+        silent = self._values.get("silent") if self.idle_advance and self._declared else None
+        return None if silent is None else int(silent[2]) + _PULSE_MS
 
     def _take(self, part: str, delta: Delta, tick: Tick, dropped: list[Rejected]) -> Delta:
         if self.program is not None:
@@ -162,4 +193,5 @@ class SourceInput(SourceOperator):
             "watermark": self.mark is not None,
             "rowtime": None if self.rowtime is None else self.schema[self.rowtime].name,
             "state": "a watermark per part",
+            **({"idle": "the watermark goes on with processing time"} if self.idle_advance else {}),
         }

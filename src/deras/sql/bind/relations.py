@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from deras.sql.bind.query import QueryBinder
 
 WINDOW_FUNCTIONS = ("TUMBLE", "HOP", "CUMULATE", "SESSION")
+_IDLE_ADVANCE = "scan.watermark.idle-advance"
 OURS = ("DETECT_ANOMALIES", "LATE_ROWS")
 
 
@@ -38,7 +39,7 @@ def bind_relation(q: QueryBinder, r: ast.Relation) -> tuple[p.Rel, Scope]:
         case ast.SubqueryRelation():
             # Without something on its left there is nothing that LATERAL could read.
             rel = q.query(r.query)
-            return _aliased(rel, r.alias, "")
+            return aliased(rel, r.alias, "")
         case ast.Join():
             if "ASOF" in r.kind:
                 return bind_asof(q, r)
@@ -46,17 +47,17 @@ def bind_relation(q: QueryBinder, r: ast.Relation) -> tuple[p.Rel, Scope]:
             return bind_as_of(q, r, versions) if versions is not None else keep_time(*bind_join(q, r))
         case ast.ParenRelation():
             rel, scope = bind_relation(q, r.inner)
-            return _aliased(rel, r.alias, "") if r.alias is not None else (rel, scope)
+            return aliased(rel, r.alias, "") if r.alias is not None else (rel, scope)
         case ast.FunctionRelation() if not reads_left(r):
             return _function(q, r)
         case ast.FunctionRelation() | ast.Unnest():
             return alone(q, r)
         case ast.MatchRecognize():
-            return _aliased(bind_match(q, r), r.alias, "")
+            return aliased(bind_match(q, r), r.alias, "")
     raise not_yet(type(r).__name__, r.span)
 
 
-def _aliased(rel: p.Rel, alias: ast.Alias | None, name: str, path: tuple[str, ...] = ()) -> tuple[p.Rel, Scope]:
+def aliased(rel: p.Rel, alias: ast.Alias | None, name: str, path: tuple[str, ...] = ()) -> tuple[p.Rel, Scope]:
     if alias is None:
         return rel, Scope.of(rel.schema, name, path)
     schema = rel.schema
@@ -92,7 +93,7 @@ def _table(q: QueryBinder, r: ast.TableRef) -> tuple[p.Rel, Scope]:
     name = r.name.names[-1]
     rel = relation_named(q, r.name, options)
     path = q.context.catalog.path(r.name.names, r.name.span) if r.name.names[0] not in q.ctes else ()
-    return _aliased(rel, r.alias, name, (*path[:-1], name) if path else ())
+    return aliased(rel, r.alias, name, (*path[:-1], name) if path else ())
 
 
 def relation_named(q: QueryBinder, name: ast.ObjectName, options: dict[str, str]) -> p.Rel:
@@ -168,8 +169,15 @@ def scan(q: QueryBinder, table: CatalogTable, options: dict[str, str]) -> p.Rel:
         everything = Schema(tuple(fields))
         watermark = ExprBinder(context, Scope.of(everything, table.name), clause="WATERMARK").bind(expr)
     schema = Schema(tuple(fields))
-    merged = tuple({**table.options, **options}.items())
-    source_rel: p.Rel = changelog(q, p.Scan(schema, table, merged, rowtime, computed, watermark), place)
+    merged = {**table.options, **options}
+    if watermark is not None and q.context.settings.get("deras.idle-advance"):
+        merged.setdefault(_IDLE_ADVANCE, "true")
+    if _IDLE_ADVANCE in merged and q.context.settings.strict_flink:
+        raise PlanError(
+            f"option '{_IDLE_ADVANCE}' of table '{table.name}' is not Flink's",
+            hint="Leave it out, or RESET 'deras.strict-flink'.",
+        )
+    source_rel: p.Rel = changelog(q, p.Scan(schema, table, tuple(merged.items()), rowtime, computed, watermark), place)
     if not exprs and len(schema) == len(table.schema):
         return replace(source_rel, schema=Schema(schema.fields, table.schema.key))
     out: list[e.Expr] = []
@@ -194,7 +202,7 @@ def _function(q: QueryBinder, r: ast.FunctionRelation) -> tuple[p.Rel, Scope]:
         rel = bind_late_rows(q, r.call)
     else:
         raise no_table_function(q, r)
-    return _aliased(rel, r.alias, "")
+    return aliased(rel, r.alias, "")
 
 
 def is_relation_function(r: ast.FunctionRelation) -> bool:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 COMMON: tuple[Option, ...] = (
     Option("scan.watermark.idle-timeout", "duration", "A part silent for so long leaves the minimum of watermarks."),
+    Option("scan.watermark.idle-advance", "bool", "While all parts are idle the watermark goes on with the clock."),
     Option("scan.watermark.alignment.group", help="Tables of one group advance together."),
     Option("scan.watermark.alignment.max-drift", "duration", "How far a part may run ahead of its group."),
     Option("scan.watermark.alignment.update-interval", "duration", "Accepted; alignment is checked at every read."),

@@ -29,6 +29,7 @@ def _scan(lowering: Lowering, rel: Scan, inputs: list[int], text: str) -> int:
     physical = Schema(rel.schema.fields[:n])
     zone, table, schema = lowering.zone, rel.table.name, rel.schema
     computed, watermark, rowtime, changes = rel.computed, rel.watermark, rel.rowtime, rel.changes
+    idle_advance = dict(rel.options).get("scan.watermark.idle-advance", "").lower() == "true"
 
     def make() -> SourceOperator:
         program = None
@@ -38,7 +39,8 @@ def _scan(lowering: Lowering, rel: Scan, inputs: list[int], text: str) -> int:
         mark = None
         if watermark is not None:
             mark = RowProgram(schema, Schema((Field("watermark", watermark.type),)), [watermark], None, zone)
-        return SourceInput(physical, program, mark, rowtime, table, changes == "insert", changes == "upsert")
+        append, tombstones = changes == "insert", changes == "upsert"
+        return SourceInput(physical, program, mark, rowtime, table, append, tombstones, idle_advance)
 
     feeds = rowtime
     if computed is not None:
