@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from deras.core.schema import Schema
 from deras.core.types import BIGINT, STRING
 from deras.engine.aggregates import AggregateCall, result_type
 from deras.engine.operators.group_aggregate import GroupAggregate
+from deras.engine.operators.join import Join
 from deras.testing.engine import Harness
 
 TTL = 100
@@ -143,3 +145,99 @@ def test_a_key_that_is_written_is_kept(ttl: int) -> None:
     for i in range(10):
         h.step([Delta.of(ROW, [("a", 1)])], now=1000 + i * (ttl - 1))
     assert h.run.rows() == [("a", 10, 10, 1)]
+
+
+# ---- joins
+
+LEFT = Schema.of(k=STRING, a=BIGINT)
+RIGHT = Schema.of(j=STRING, b=BIGINT)
+
+
+class PlainSide:
+    """One side of a join with a TTL: rows in order of arrival, with the time of their coming."""
+
+    def __init__(self, ttl: int) -> None:
+        self.ttl = ttl
+        self.rows: list[tuple[tuple[str, int], int]] = []
+
+    def expire(self, now: int) -> None:
+        if self.ttl:
+            self.rows = [(r, at) for r, at in self.rows if at > now - self.ttl]
+
+    def take(self, weight: int, row: tuple[str, int], now: int) -> None:
+        if weight > 0:
+            self.rows.append((row, now))
+            return
+        for i in range(len(self.rows) - 1, -1, -1):
+            if self.rows[i][0] == row:
+                del self.rows[i]
+                return
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.data())
+def test_rows_of_a_join_meet_nobody_after_their_time(data: st.DataObject) -> None:
+    rnd = random.Random(data.draw(st.integers(0, 1 << 30)))
+    append = data.draw(st.booleans())
+    ttl = data.draw(st.sampled_from([(TTL, 3 * TTL), (TTL, 0), (TTL, TTL)]))
+    h = Harness(lambda: Join(LEFT, RIGHT, [0], [0], None, append, append, ttl=ttl))
+    plain = (PlainSide(ttl[0]), PlainSide(ttl[1]))
+    live: tuple[list[Any], list[Any]] = ([], [])
+    now, log = 1000, []  # type: ignore[var-annotated]
+    for step in range(30):
+        now += rnd.choice([0, 1, 10, 40, 70, 130])
+        deltas: list[Delta | None] = []
+        expected: list[Any] = []
+        for side, schema in enumerate((LEFT, RIGHT)):
+            changes = []
+            plain[0].expire(now)
+            plain[1].expire(now)
+            for _ in range(rnd.randrange(4)):
+                if live[side] and not append and rnd.random() < 0.4:
+                    row = live[side].pop(rnd.randrange(len(live[side])))
+                    changes.append((-1, row))
+                else:
+                    # Equal rows are not told apart, so which of them goes would be a matter of taste.
+                    row = (rnd.choice("abc") * rnd.choice([1, 20]), step * 10 + len(changes))
+                    live[side].append(row)
+                    changes.append((1, row))
+                w, (key, _) = changes[-1]
+                plain[side].take(w, row, now)
+                for other, _ in plain[1 - side].rows:
+                    if other[0] == key:
+                        expected.append((w, (*row, *other) if side == 0 else (*other, *row)))
+            weights = None if append else [w for w, _ in changes]
+            deltas.append(Delta.of(schema, [r for _, r in changes], weights) if changes else None)
+        out = h.step(deltas, now=now)
+        assert Counter([] if out is None else out.changes()) == Counter(expected)
+        if rnd.random() < 0.2:
+            log += [(k, n, bytes(b)) for k, n, b in h.state.freeze(step).chunks()]
+            h.restart(log)
+    assert not h.run.dropped
+
+
+def test_joins_of_fresh_keys_for_hours_keep_few() -> None:
+    h = Harness(lambda: Join(LEFT, RIGHT, [0], [0], None, ttl=(TTL, TTL), kind="FULL"))
+    most = 0
+    for i in range(200):
+        keys = [(f"a key that is long enough {i}:{j}", j) for j in range(100)]
+        h.step([Delta.of(LEFT, keys), Delta.of(RIGHT, keys[:50])], now=1000 + i * 10)
+        most = max(most, h.state.size().rows)
+    assert most <= 150 * 14
+    now = 3000
+    while (due := h.operator.wake()) is not None:
+        now = max(due, now)
+        assert h.step([None, None], now=now) is None
+        assert now < 10_000
+    size = h.state.size()
+    assert (size.keys, size.rows, size.expired) == (0, 0, 200 * 150)
+
+
+def test_a_row_that_replaces_another_without_a_word_is_alone() -> None:
+    # What comes before forgets: the second row of the key takes the first one's place.
+    h = Harness(lambda: Join(LEFT, RIGHT, [0], [0], None, False, True, left_unique=True, forgetful=True))
+    h.step([Delta.of(LEFT, [("a", 1)]), None], now=1000)
+    h.step([Delta.of(LEFT, [("a", 2)], [1]), None], now=1001)
+    out = h.step([None, Delta.of(RIGHT, [("a", 7)])], now=1002)
+    assert out is not None
+    assert list(out.changes()) == [(1, ("a", 2, "a", 7))]

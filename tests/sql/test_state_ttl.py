@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
 from tests.sql.harness import Session, run_flow
 
 from deras.core.delta import Delta
-from deras.core.errors import SqlError
 from deras.core.time import Tick
 from deras.engine.state import State
 from deras.sql.syntax.parser import parse_script

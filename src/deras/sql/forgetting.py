@@ -12,7 +12,7 @@ from deras.sql.plan.show import duration
 if TYPE_CHECKING:
     from deras.sql.plan.rel import Rel
 
-PARTS: dict[type[Rel], int] = {p.Aggregate: 1}
+PARTS: dict[type[Rel], int] = {p.Aggregate: 1, p.Join: 2}
 """How many parts of its state a node forgets by themselves. Exactly these types: what is bounded by watermarks, as
 windows and interval joins, forgets in its own way.
 """
@@ -34,6 +34,8 @@ def forgetting(rel: Rel, ttl: int) -> Rel:
             new = tuple(visit(i) for i in inputs)
             found = r if all(a is b for a, b in zip(new, inputs, strict=True)) else r.rebuild(new)
             n = PARTS.get(type(r), 0)
+            if isinstance(r, p.Join) and r.half and r.residual is None:
+                n = 0
             given = [*r.ttl[:n], *(-1,) * (n - len(r.ttl))]
             times = tuple(ttl if x < 0 else x for x in given)
             times = times if any(times) else ()

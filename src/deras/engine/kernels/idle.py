@@ -91,6 +91,19 @@ def idle_heads(ids, tab, c, rows, s, t, limit, out):
     return m
 
 
+@kernel(f"int64({_RO1}, int64[:, ::1], int64, int64[:, ::1], int64, int64[::1])")
+def older(ids, tab, c, rows, s, out):
+    """All but the last row of the lists of ids, each given once; gives their number."""
+    m = 0
+    for k in range(len(ids)):
+        r = tab[ids[k], c]
+        while r >= 0 and r != tab[ids[k], c + 1]:
+            out[m] = r
+            m += 1
+            r = rows[r, s + 1]
+    return m
+
+
 @kernel(f"void({_RO1}, int64[:, ::1], int64, int64[:, ::1], int64)")
 def unlink(gone, rows, s, tab, c):
     """Take rows out of their lists."""

@@ -14,6 +14,7 @@ from deras.core.schema import Field, Schema
 from deras.engine.kernels import join as k
 from deras.engine.operator import Operator, Out, Program
 from deras.engine.rejects import reject_errors, reject_rows
+from deras.engine.state.idle import Idle, soonest
 from deras.engine.state.rowset import LIST, RowSet
 
 if TYPE_CHECKING:
@@ -60,6 +61,9 @@ class Join(Operator):
     An outer join pads a row as long as no partner passes key and condition. Without a condition the number of a row's
     partners is the length of the other side's list; with one each row keeps its number.
 
+    With a TTL rows of a side are forgotten when they came so long ago, without a word: nobody meets them any more.
+    What takes such a row back still takes its pairs back, as far as the other side has them.
+
     Args:
         left: schema of the first input.
         right: schema of the second.
@@ -73,6 +77,9 @@ class Join(Operator):
         null_safe: for each key whether NULL equals NULL (IS NOT DISTINCT FROM).
         left_unique: there is never more than one live row of a key on the left.
         right_unique: the same of the right.
+        ttl: after how many ms of processing time rows of the left, of the right, are forgotten; 0: never.
+        forgetful: operators before this one forget, so that rows may be taken back that are not there, and new rows
+            come for keys that should have one.
     """
 
     arity: ClassVar[int] = 2
@@ -91,6 +98,8 @@ class Join(Operator):
         null_safe: Sequence[bool] = (),
         left_unique: bool = False,
         right_unique: bool = False,
+        ttl: Sequence[int] = (0, 0),
+        forgetful: bool = False,
     ) -> None:
         check_keys(left, right, left_keys, right_keys)
         self.inputs = (left, right)
@@ -101,6 +110,8 @@ class Join(Operator):
         self.schema = Schema(joined_fields(left, right, kind))
         self.append_only = left_append and right_append and kind in ("INNER", "SEMI")
         self.unique = (left_unique, right_unique)
+        self.ttl = tuple(ttl)
+        self.forgetful = forgetful or any(self.ttl)
         self._append = (left_append, right_append)
         self._pads = padded(kind)
         self._half = kind in ("SEMI", "ANTI")
@@ -124,10 +135,15 @@ class Join(Operator):
                 identity=schema.key,
                 unique=unique,
                 counted=self.residual is not None and number,
+                timed=ttl > 0,
             )
-            for name, schema, append, cell, unique, number in zip(
-                ("left", "right"), self.inputs, self._append, (0, 3), self.unique, counted, strict=True
+            for name, schema, append, cell, unique, number, ttl in zip(
+                ("left", "right"), self.inputs, self._append, (0, 3), self.unique, counted, self.ttl, strict=True
             )
+        )
+        self._idle = tuple(
+            Idle(state, name, ttl) if self.forgetful else None
+            for name, ttl in zip(("left", "right"), self.ttl, strict=True)
         )
         state.on_restore(self._rebuild)
 
@@ -139,10 +155,18 @@ class Join(Operator):
         """Join the changes of one step."""
         parts: list[Delta] = []
         dropped: list[Rejected] = []
+        for idle, rows in zip(self._idle, self._sides, strict=True):
+            if idle is not None:
+                idle.begin(tick.now)
+                if idle.ttl:
+                    self._release(idle.expire(rows, idle.rows(rows)))
         for side in (0, 1):
             delta = deltas[side]
             if delta is not None and delta.length:
                 self._take(side, single(delta), tick, parts, dropped)
+        if any(self.ttl):
+            for rows in self._sides:
+                rows.tidy()
         return Out(Delta.concat(parts) if parts else None, dropped)
 
     def _take(self, side: int, delta: Delta, tick: Tick, parts: list[Delta], dropped: list[Rejected]) -> None:
@@ -155,7 +179,17 @@ class Join(Operator):
             return
         kept = delta if keyed is None else delta.take(keyed)
         ids = self._index.lookup([kept.columns[i] for i in self.keys[side]], length=kept.length)
+        for clock, rows in zip(self._idle, self._sides, strict=True):
+            if clock is not None and clock.ttl:
+                clock.expire(rows, clock.heads(rows, ids))
         absent = own.apply(kept.columns, kept.weights, kept.length, ids)
+        forgotten = _NONE
+        idle = self._idle[side]
+        if idle is not None:
+            forgotten, absent = absent if keyed is None else keyed[absent], _NONE
+            idle.absorb(len(forgotten))
+            if idle.ttl:
+                idle.came(own)
         if len(absent):
             text = "a row is taken back that never came"
             dropped.append(reject_rows(kept, absent, [text] * len(absent), reason="constraint", origin=self.origin))
@@ -175,7 +209,9 @@ class Join(Operator):
         if self.kind == "INNER":
             self._meet(side, delta, every, tick, parts, dropped)
         else:
-            self._settle(side, delta, every, tick, parts, dropped)
+            self._settle(side, delta, every, forgotten, tick, parts, dropped)
+        if idle is not None and self.unique[side]:
+            own.remove(idle.older(own, ids))
         if delta.weights is not None or len(absent):
             self._release(ids)
         own.tidy()
@@ -222,7 +258,14 @@ class Join(Operator):
     # ---- outer, semi, anti
 
     def _settle(
-        self, side: int, delta: Delta, ids: Ids, tick: Tick, parts: list[Delta], dropped: list[Rejected]
+        self,
+        side: int,
+        delta: Delta,
+        ids: Ids,
+        forgotten: Ids,
+        tick: Tick,
+        parts: list[Delta],
+        dropped: list[Rejected],
     ) -> None:
         own, other = self._sides[side], self._sides[1 - side]
         weights = np.ascontiguousarray(delta.weight_array())
@@ -237,7 +280,12 @@ class Join(Operator):
         if theirs and other.count_cell < 0:
             before = np.empty(delta.length, np.int64)
             scratch = self._index.cell0 + 6
-            k.running(ids, weights, self._index.tab, own.group_cell, scratch, before)
+            counted = weights
+            if len(forgotten):
+                # They left the lists long ago.
+                counted = weights.copy()
+                counted[forgotten] = 0
+            k.running(ids, counted, self._index.tab, own.group_cell, scratch, before)
         new = np.full(delta.length, -1, np.int64)
         if own.count_cell >= 0:
             new[(weights > 0) & (ids >= 0)] = own.new
@@ -301,13 +349,18 @@ class Join(Operator):
         if m:
             self._index.release(out[:m])
 
+    def wake(self) -> int | None:
+        """When it looks for idle rows."""
+        return soonest((i, len(s)) for i, s in zip(self._idle, self._sides, strict=True) if i is not None and i.ttl)
+
     def explain(self) -> dict[str, Any]:
         """Facts for EXPLAIN."""
         return {
+            **({"ttl": list(self.ttl)} if any(self.ttl) else {}),
             "operator": "Join",
             "type": self.kind,
             "on": key_names(self.inputs, self.keys, self.null_safe),
-            "state": "all rows of both inputs, for ever",
+            "state": "all rows of both inputs" + ("" if all(self.ttl) else ", for ever"),
             "bounded": False,
         }
 

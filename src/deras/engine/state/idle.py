@@ -14,6 +14,8 @@ import numpy.typing as npt
 from deras.engine.kernels import idle as k
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from deras.engine.state import Index, State
     from deras.engine.state.rowset import RowSet
 
@@ -122,6 +124,25 @@ class Idle:
         m = k.idle_rows(segments.tab, a, b, segments.cell0 - 1, rows.time_cell, self.limit, out)
         return out[:m]
 
+    def expire(self, rows: RowSet, gone: Ids) -> Ids:
+        """Forget these rows; gives their groups, which may be empty now."""
+        if not len(gone):
+            return _NONE
+        self.count(len(gone))
+        return rows.remove(gone)
+
+    def came(self, rows: RowSet) -> None:
+        """The rows that the set took last came now."""
+        k.written(rows.new, rows.segments.tab, rows.time_cell, self._now)
+
+    def older(self, rows: RowSet, ids: Ids) -> Ids:
+        """Of groups that should have one row, all but the last."""
+        assert rows.groups is not None  # noqa: S101 (only then there are lists)
+        tab, c = rows.groups.tab, rows.group_cell
+        more = np.unique(ids[tab[ids, c + 2] > 1])
+        out = np.empty(int(tab[more, c + 2].sum()), np.int64)
+        return out[: k.older(more, tab, c, rows.segments.tab, rows.group_list, out)]
+
     def heads(self, rows: RowSet, ids: Ids) -> Ids:
         """The idle rows of these groups, which lie at the beginning of their lists."""
         assert rows.groups is not None  # noqa: S101 (only then there are lists)
@@ -132,3 +153,8 @@ class Idle:
             if m < len(out):
                 return np.unique(out[:m]) if m else _NONE
             out = np.empty(8 * len(out), np.int64)
+
+
+def soonest(parts: Iterable[tuple[Idle, int]]) -> int | None:
+    """When the first of some clocks wants to look, each with how much it keeps."""
+    return min((t for i, kept in parts if (t := i.wake(kept)) is not None), default=None)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from deras.core.errors import InternalError
 from deras.core.schema import Schema
+from deras.sql.forgetting import forgets
 from deras.sql.lower.lowering import lowers
 from deras.sql.plan.joins import Join, WindowJoin
 from deras.sql.plan.rel import walk
@@ -31,6 +32,7 @@ def _join(lowering: Lowering, rel: Join) -> Callable[[], Operator]:
     appends = rel.left.append_only(), rel.right.append_only()
     unique = rel.left_unique and bool(rel.left_keys), rel.right_unique and bool(rel.right_keys)
     origin = lowering.origin("Join")
+    ttl, forgetful = rel.ttl or (0, 0), forgets(rel.left) or forgets(rel.right)
     if aware and (residual is not None or len(rel.left_keys) != 1):
         raise InternalError("a null-aware join has one key and no other condition")
 
@@ -43,7 +45,7 @@ def _join(lowering: Lowering, rel: Join) -> Callable[[], Operator]:
             return SemiJoin(left, right, *keys, kind, *appends, safe, aware, unique[0], origin)
         both = Schema((*left.fields, *right.fields))
         program = None if residual is None else RowProgram(both, both, None, residual, zone)
-        return engine.Join(left, right, *keys, program, *appends, origin, kind, safe, *unique)
+        return engine.Join(left, right, *keys, program, *appends, origin, kind, safe, *unique, ttl, forgetful)
 
     return make
 
