@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 from tests.sql.harness import Session, run_flow
 
 from deras.core.delta import Delta
+from deras.core.errors import SqlError
 from deras.core.time import Tick
 from deras.engine.state import State
 from deras.sql.syntax.parser import parse_script
@@ -73,3 +75,36 @@ def test_one_row_a_step_over_time() -> None:
     changes, dropped = run_flow(flow, {"t": [("a", 1), ("b", 1), ("a", 1)]})
     assert changes == [(1, ("a", 1)), (1, ("b", 1)), (-1, ("a", 1)), (1, ("a", 2))]
     assert not dropped
+
+
+def test_hints_say_it_for_each_side_of_a_join_and_for_a_grouping() -> None:
+    s = session(**TTL)
+    text = "SELECT /*+ STATE_TTL('x' = '1 d') */ x.k, w FROM t AS x JOIN u ON x.k = u.k"
+    assert operators(s, text)["Join"].ttl == (86_400_000, 3_600_000)
+    assert "forgotten when unchanged for 1 d and 1 h" in explained(s, text)
+    text = "SELECT /*+ STATE_TTL('u' = '0 s') */ x.k, w FROM t AS x JOIN u ON x.k = u.k"
+    assert operators(s, text)["Join"].ttl == (3_600_000, 0)
+    text = "SELECT /*+ STATE_TTL('t' = '5 s') */ k, COUNT(*) AS n FROM t GROUP BY k"
+    assert operators(session(), text)["GroupAggregate"].ttl == 5000
+    # What it says does not reach into a query below.
+    text = "SELECT /*+ STATE_TTL('d' = '5 s') */ k, n FROM (" + COUNTED + ") AS d"
+    assert operators(session(), text)["GroupAggregate"].ttl == 0
+
+
+@pytest.mark.parametrize(
+    ("hint", "said"),
+    [
+        ("STATE_TTL('z' = '1 d')", "STATE_TTL names 'z', which is no table of this query"),
+        ("STATE_TTL('t' = 'soon')", "STATE_TTL of 't': 'soon' is no duration"),
+        ("STATE_TTL('t' = '1 s', 't' = '2 s')", "STATE_TTL names 't' twice"),
+    ],
+)
+def test_wrong_hints(hint: str, said: str) -> None:
+    with pytest.raises(SqlError, match=said):
+        session().plan(f"SELECT /*+ {hint} */ k, COUNT(*) AS n FROM t GROUP BY k")
+
+
+def test_windows_have_no_ttl_and_what_keeps_for_ever_says_so() -> None:
+    s = session(**TTL)
+    found = explained(s, "SELECT k FROM t WHERE k NOT IN (SELECT k FROM u WHERE k IS NOT NULL)")
+    assert "keeps its state for ever: 'table.exec.state.ttl' does not hold for it" in found

@@ -84,7 +84,8 @@ def joined(
         terms.append(ExprBinder(q.context, _typed(scope, inside), clause="ON").condition(r.on, "ON"))
     elif r.kind not in ("CROSS", "COMMA") and not r.natural:
         raise BindError("JOIN needs ON or USING", span=r.span, hint="For all pairs write CROSS JOIN.")
-    rel: p.Rel = p.Join(schema, left, right, kind, (), (), e.conjunction(terms))
+    ttl = q.lifetimes.of(left_scope, right_scope)
+    rel: p.Rel = p.Join(schema, left, right, kind, (), (), e.conjunction(terms), ttl=ttl)
     scope = _typed(scope, schema)
     return _merged(q, rel, scope, kind, pairs) if pairs else (rel, scope)
 

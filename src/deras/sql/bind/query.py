@@ -9,6 +9,7 @@ from deras.core.errors import BindError, PlanError, Span
 from deras.core.schema import Field, Schema
 from deras.core.types import Kind, SqlType
 from deras.sql.bind.expressions import WINDOW_WORDS, ExprBinder, not_yet
+from deras.sql.bind.lifetimes import Lifetimes
 from deras.sql.bind.grouping import aggregate_sets, grouping, is_grouping, kept_times
 from deras.sql.bind.over import Windows, over_refs, plan_over
 from deras.sql.bind.rank import bind_ordered
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from deras.sql.bind.context import BindContext
     from deras.sql.bind.subqueries import Correlation
 
+_HINTS = ("BROADCAST", "SHUFFLE_HASH", "SHUFFLE_MERGE", "NEST_LOOP", "LOOKUP", "STATE_TTL")
+
 
 @dataclass(slots=True)
 class QueryBinder:
@@ -39,6 +42,7 @@ class QueryBinder:
     context: BindContext
     ctes: dict[str, p.Rel] = field(default_factory=dict)
     outer: Correlation | None = None
+    lifetimes: Lifetimes = field(default_factory=Lifetimes)
 
     def inner(self, outer: Correlation) -> QueryBinder:
         """The binder of a subquery that may read this query's columns."""
@@ -164,16 +168,22 @@ class SelectBinder:
         self.window: ast.Call | None = None
         self.windows = Windows(())
         self.first_window_column = 0
+        self._ttl: tuple[int, ...] = ()
 
     def bind(self) -> p.Rel:
         """The plan."""
         x = self.x
         self.windows = Windows(x.windows)
         for hint in x.hints:
-            if hint.name.upper() not in ("BROADCAST", "SHUFFLE_HASH", "SHUFFLE_MERGE", "NEST_LOOP", "LOOKUP"):
+            if hint.name.upper() not in _HINTS:
                 raise not_yet(f"hint {hint.name}", hint.span)
+        lifetimes = Lifetimes(x.hints)
         if x.source is not None:
+            before, self.q.lifetimes = self.q.lifetimes, lifetimes
             self.rel, self.scope = bind_relation(self.q, x.source)
+            self.q.lifetimes = before
+        lifetimes.check(self.scope)
+        self._ttl = lifetimes.of(self.scope)
         self.scope.outer = self.q.outer
         if x.where is not None:
             binder = ExprBinder(self.context, self.scope, clause="WHERE", q=self.q)
@@ -359,7 +369,7 @@ class SelectBinder:
                 (*shown, *(Field(f"${n + i}", c.type) for i, c in enumerate(calls))),
                 tuple(range(n)),
             )  # fmt: skip
-            self.rel = p.Aggregate(schema, source, tuple(range(n)), tuple(calls))
+            self.rel = p.Aggregate(schema, source, tuple(range(n)), tuple(calls), ttl=self._ttl)
         made = [*refs, *numbers]
         above = [(self._above(b, keys, made, names, span), name, span) for b, name, span in items]
         tested = (
