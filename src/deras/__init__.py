@@ -10,12 +10,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["DerasError", "__version__", "connect", "udaf", "udf", "udtf"]
+__all__ = ["DerasError", "__version__", "connect", "process_function", "udaf", "udf", "udtf"]
 
 if TYPE_CHECKING:
     from deras.core.errors import DerasError
     from deras.session import connect
-    from deras.session.udf import udaf, udf, udtf
+    from deras.session.udf import process_function, udaf, udf, udtf
 
 
 def __getattr__(name: str) -> Any:
@@ -24,7 +24,7 @@ def __getattr__(name: str) -> Any:
         from deras.session import connect
 
         return connect
-    if name in ("udaf", "udf", "udtf"):
+    if name in ("process_function", "udaf", "udf", "udtf"):
         from deras.session import udf
 
         return getattr(udf, name)

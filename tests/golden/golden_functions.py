@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
-from deras import udf
+from deras import process_function, udf
 
 if TYPE_CHECKING:
     import polars as pl
@@ -54,3 +54,52 @@ async def slow(n: int) -> int:
     """Too slow for odd numbers."""
     await asyncio.sleep(30 * (n % 2))
     return n
+
+
+@process_function(result_types="ROW<event STRING, n BIGINT, total BIGINT>")
+class Visits:
+    """Counts the rows of a visit, which ends after some seconds without one."""
+
+    def process(self, ctx, row):
+        if row.v == 666:
+            raise ValueError("no such value")
+        state = ctx.state
+        if "n" not in state:
+            state |= {"n": 0, "values": []}
+            yield "begin", None, None
+        state["n"] += 1
+        state["values"].append(row.v)
+        if "end" in state:
+            ctx.delete_timer(state["end"])
+        state["end"] = ctx.timestamp + 1000 * ctx.args.get("seconds", 5)
+        ctx.register_timer(state["end"])
+
+    def on_timer(self, ctx, timestamp):
+        yield "end", ctx.state["n"], sum(v or 0 for v in ctx.state["values"])
+        ctx.clear()
+
+
+@process_function(result_types="BIGINT")
+class Counted:
+    """A number that only grows, from a start that is an argument."""
+
+    def open(self, ctx):
+        self.step = int(ctx.get_job_parameter("step", "1"))
+
+    def process(self, ctx, row):
+        ctx.state["n"] = ctx.state.get("n", ctx.args.get("start", 0)) + self.step
+        return ctx.state["n"]
+
+
+@process_function(result_types="ROW<beat BIGINT>")
+class Beats:
+    """Every second of event time, as long as there are rows to come."""
+
+    def process(self, ctx, row):
+        if not ctx.state:
+            ctx.state["on"] = True
+            ctx.register_timer(ctx.timestamp // 1000 * 1000 + 1000)
+
+    def on_timer(self, ctx, timestamp):
+        ctx.register_timer(timestamp + 1000)
+        return timestamp % 100_000

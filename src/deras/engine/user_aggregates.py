@@ -195,7 +195,7 @@ class UserGroups:
         try:
             if held is None:
                 held = []
-                for program in self.programs:  # noqa: PERF401 (the program is named if it fails)
+                for program in self.programs:
                     held.append(program.create())
                 self._held[group] = held
             for at, (program, rows, mask) in enumerate(given):

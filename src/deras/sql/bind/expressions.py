@@ -15,6 +15,7 @@ from deras.sql.expr import nodes as e
 from deras.sql.expr.moments import parse_date, parse_time, parse_timestamp
 from deras.sql.functions import aggregates, operators, registry
 from deras.sql.functions.registry import ArgumentError, cast_to
+from deras.sql.functions.process import UserProcess
 from deras.sql.functions.udaf import UserAggregate
 from deras.sql.functions.udf import UserFunction
 from deras.sql.syntax import ast
@@ -462,7 +463,9 @@ class ExprBinder:
             raise BindError(
                 f"'{own.name}' is a table function, which stands in FROM",
                 span=x.name.span,
-                hint=f"Write CROSS JOIN LATERAL TABLE({own.name}(…)) AS t(…).",
+                hint=f"Write FROM {own.name}(DATA => TABLE t PARTITION BY k)."
+                if isinstance(udf, UserProcess)
+                else f"Write CROSS JOIN LATERAL TABLE({own.name}(…)) AS t(…).",
             )
         args = cast_arguments(own.name, udf.input_types, [self.bind(a) for a in x.args], x)
         return e.UdfCall(udf.result_type, udf, tuple(args), at=self._at(x))

@@ -13,6 +13,7 @@ from deras.sql.bind.expressions import ExprBinder, cast_arguments, not_yet
 from deras.sql.bind.scope import Scope
 from deras.sql.bind.subqueries import Correlation
 from deras.sql.expr import nodes as e
+from deras.sql.functions.process import UserProcess
 from deras.sql.functions.udtf import UserTableFunction
 from deras.sql.plan import nodes as p
 from deras.sql.plan.correlate import Correlate, UnnestFunction
@@ -171,11 +172,26 @@ def _function(
             found = own.loaded(q.context.folder)
         except ConfigError as err:
             raise BindError(f"function '{own.name}': {err}", span=r.call.span, hint=err.hint) from err
+    if isinstance(found, UserProcess):
+        return _process(q, left, found, r)
     if not isinstance(found, UserTableFunction):
         raise no_table_function(q, r)
     binder = ExprBinder(q.context, scope, clause=name)
     args = cast_arguments(found.name, found.input_types, [binder.bind(a) for a in r.call.args], r.call)
     return correlate(left, scope, found, args, r.alias, outer=outer)
+
+
+def _process(q: QueryBinder, left: p.Rel, found: UserProcess, r: ast.FunctionRelation) -> tuple[p.Rel, Scope]:
+    from deras.sql.bind.process import bind_process
+    from deras.sql.bind.relations import aliased
+
+    if len(left.schema):
+        raise BindError(
+            f"process function {found} cannot stand behind another relation",
+            span=r.span,
+            hint="Write it in a subquery: JOIN (SELECT * FROM f(…)) AS t ON ….",
+        )
+    return aliased(bind_process(q, found, r.call), r.alias, "")
 
 
 # ---------------------------------------------------------------- subqueries

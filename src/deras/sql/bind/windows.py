@@ -45,7 +45,7 @@ def bind_window(q: QueryBinder, call: ast.Call) -> p.Rel:
     if name == "SESSION":
         column = descriptor(scope, args["TIMECOL"], call)
         gap = _interval(q, args["GAP"], "GAP")
-        return session(q, rel, column.index, gap, _partition(q, scope, table), args["TIMECOL"].span)
+        return session(q, rel, column.index, gap, partition(q, scope, table), args["TIMECOL"].span)
     if table.partition_by:
         raise BindError(
             f"{name} takes no PARTITION BY", span=args["DATA"].span, hint="Group by the key beside the window."
@@ -76,7 +76,7 @@ def _interval(q: QueryBinder, x: ast.Expr, what: str, *, signed: bool = False) -
     return value
 
 
-def _partition(q: QueryBinder, scope: Scope, table: ast.TableArgument) -> tuple[int, ...]:
+def partition(q: QueryBinder, scope: Scope, table: ast.TableArgument) -> tuple[int, ...]:
     """The columns of ``TABLE t PARTITION BY …``."""
     binder = ExprBinder(q.context, scope, clause="PARTITION BY")
     keys: list[int] = []

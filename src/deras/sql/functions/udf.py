@@ -18,6 +18,7 @@ from deras.core.types import SqlType
 from deras.sql.functions.waiting import Waiting
 
 if TYPE_CHECKING:
+    from deras.sql.functions.process import UserProcess
     from deras.sql.functions.udaf import UserAggregate
     from deras.sql.functions.udtf import UserTableFunction
 
@@ -69,7 +70,7 @@ class UserFunction:
 
 
 if TYPE_CHECKING:
-    AnyFunction = UserFunction | UserTableFunction | UserAggregate
+    AnyFunction = UserFunction | UserTableFunction | UserAggregate | UserProcess
 
 
 def type_of(given: Any) -> SqlType:
@@ -274,10 +275,11 @@ def declared(found: Any) -> AnyFunction:
     Raises:
         ConfigError: it lacks a result type.
     """
+    from deras.sql.functions.process import UserProcess
     from deras.sql.functions.udaf import UserAggregate, is_aggregate, udaf
     from deras.sql.functions.udtf import UserTableFunction
 
-    if isinstance(found, (UserFunction, UserTableFunction, UserAggregate)):
+    if isinstance(found, (UserFunction, UserTableFunction, UserAggregate, UserProcess)):
         return found
     if is_aggregate(found):
         aggregate: UserAggregate = udaf(found)

@@ -35,7 +35,8 @@ def async_calls(rel: p.Rel) -> p.Rel:
     if len(columns) > len(below.schema) or before:
         below = p.Calc(Schema(tuple(fields), rel.input.schema.key), below, tuple(columns), e.conjunction(before))
     function = AsyncFunction(call.udf)
-    wide = Correlate(Schema((*below.schema.fields, *function.fields)), below, function, tuple(places))
+    # Its lowering makes another operator of it.
+    wide = Correlate(Schema((*below.schema.fields, *function.fields)), below, function, tuple(places))  # type: ignore[arg-type]
     result = e.InputRef(call.type, len(below.schema), at=call.at)
 
     def change(y: e.Expr) -> e.Expr | None:
