@@ -134,7 +134,7 @@ def test_failure(expr: str, message: str) -> None:
         ("CASE WHEN TRUE THEN 1 ELSE 'a' END", "the results of CASE have no common type: INT and CHAR(1)"),
         ("CAST(1 AS TIMESTAMP(3))", "cannot cast INT to TIMESTAMP(3)"),
         ("SUM(1)", "aggregate function SUM cannot stand here"),
-        ("ROW_NUMBER() OVER (ORDER BY 1)", "OVER is not supported yet"),
+        ("ROW_NUMBER() OVER (ORDER BY 1)", "window function ROW_NUMBER cannot stand in this place"),
         ("x", "there is no column 'x' here"),
     ],
 )
