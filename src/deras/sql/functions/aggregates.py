@@ -28,7 +28,7 @@ NAMES = (
     "LAST_VALUE",
 )
 _ALIASES = {"STDDEV": "STDDEV_SAMP", "VARIANCE": "VAR_SAMP"}
-BUILT = ("LISTAGG", "COLLECT", "ARRAY_AGG", "JSON_OBJECTAGG", "JSON_ARRAYAGG", "PERCENTILE", "SUM0", "$SUM0")
+BUILT = ("LISTAGG", "COLLECT", "ARRAY_AGG", "JSON_OBJECTAGG", "JSON_ARRAYAGG", "PERCENTILE", "SUM0")
 """Made of all values of a group: see ``collecting``."""
 NOT_YET = frozenset(
     f"BITMAP_{x}_AGG" for x in (*(f"{y}{z}" for y in ("BUILD", "AND", "OR", "XOR") for z in ("", "_CARDINALITY")),)

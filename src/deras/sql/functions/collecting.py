@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     import polars as pl
 
-NAMES = ("LISTAGG", "COLLECT", "ARRAY_AGG", "JSON_OBJECTAGG", "JSON_ARRAYAGG", "PERCENTILE", "SUM0", "$SUM0")
+NAMES = ("LISTAGG", "COLLECT", "ARRAY_AGG", "JSON_OBJECTAGG", "JSON_ARRAYAGG", "PERCENTILE", "SUM0")
 
 
 _JSON = SqlType(Kind.VARCHAR, 2000, nullable=False)
@@ -74,7 +74,7 @@ def build(
         ArgumentError: it does not take these.
     """
     made = _Made(name, distinct, condition, at)
-    if name in ("SUM0", "$SUM0"):
+    if name == "SUM0":
         return _sum0(made, _one(name, args))
     if name == "LISTAGG":
         return _listagg(made, args)
