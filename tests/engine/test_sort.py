@@ -128,8 +128,8 @@ def test_everything_sorted_at_the_end(rows: list[Any], order: Any, first: int, l
     changes = [*((1, r) for r in rows), *((-1, r) for r in gone)]
     kept = list(rows)
     for r in gone:
-        # Of equal rows the latest goes; they are equal.
-        at = max(i for i, x in enumerate(kept) if x is r)
+        # Of equal rows the latest goes.
+        at = max(i for i, x in enumerate(kept) if repr(x) == repr(r))
         del kept[at]
     half = len(changes) // 2
     steps = [
@@ -143,7 +143,7 @@ def test_everything_sorted_at_the_end(rows: list[Any], order: Any, first: int, l
     if gone or all(w > 0 for w, _ in changes):
         found = four_ways(make, steps)
         want = sorted(kept, key=functools.cmp_to_key(lambda a, b: compare(order, a, b)))[first - 1 : last]
-        assert as_text(found) == as_text(want) or gone
+        assert as_text(found) == as_text(want)
         ordered = [r for d in as_steps(make, steps).deltas for r in d.rows()]
         assert all(compare(order, a, b) <= 0 for a, b in itertools.pairwise(ordered))
         assert len(ordered) == len(want)
