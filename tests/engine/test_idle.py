@@ -14,8 +14,12 @@ from deras.core.delta import Delta
 from deras.core.schema import Schema
 from deras.core.types import BIGINT, STRING
 from deras.engine.aggregates import AggregateCall, result_type
+from deras.engine.operators.changelog_normalize import ChangelogNormalize
+from deras.engine.operators.deduplicate import Deduplicate
 from deras.engine.operators.group_aggregate import GroupAggregate
 from deras.engine.operators.join import Join
+from deras.engine.operators.rank import Rank
+from deras.engine.ranking import SortKey
 from deras.testing.engine import Harness
 
 TTL = 100
@@ -241,3 +245,99 @@ def test_a_row_that_replaces_another_without_a_word_is_alone() -> None:
     out = h.step([None, Delta.of(RIGHT, [("a", 7)])], now=1002)
     assert out is not None
     assert list(out.changes()) == [(1, ("a", 2, "a", 7))]
+
+
+# ---- one row a key, the first rows of a key
+
+
+class PlainKeys:
+    """What an operator of one key at a time shows, with a TTL; a row a step."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+        self.rows: dict[str, list[int]] = {}
+        self.written: dict[str, int] = {}
+
+    def step(self, weight: int, row: tuple[str, int], now: int) -> list[tuple[int, tuple[str, int]]]:
+        key, v = row
+        if key in self.rows and self.written[key] <= now - TTL:
+            del self.rows[key]
+        held = self.rows.get(key)
+        if self.kind == "first":
+            if held is None:
+                self.rows[key], self.written[key] = [v], now
+                return [(1, row)]
+            return []
+        self.written[key] = now
+        if self.kind == "rank":
+            before = sorted(held or [])[:2]
+            now_held = [*(held or []), v]
+            if weight < 0:
+                now_held = list(held or [])
+                if v in now_held:
+                    now_held.remove(v)
+            self.rows[key] = now_held
+            if not now_held:
+                del self.rows[key]
+            after = sorted(now_held)[:2]
+            gone, came = Counter(before) - Counter(after), Counter(after) - Counter(before)
+            return [*((-1, (key, x)) for x in gone.elements()), *((1, (key, x)) for x in came.elements())]
+        out = [] if held is None else [(-1, (key, held[0]))]
+        if weight < 0:
+            self.rows.pop(key, None)
+            return out
+        self.rows[key] = [v]
+        return [*out, (1, row)]
+
+
+def one_key_operator(kind: str, append: bool) -> Any:
+    match kind:
+        case "first" | "last":
+            return Deduplicate(ROW, [0], None, kind, ttl=TTL)  # type: ignore[arg-type]
+        case "rank":
+            return Rank(ROW, [0], [SortKey(1)], 1, 2, input_append=append, ttl=TTL)
+        case _:
+            return ChangelogNormalize(ROW, [0], ttl=TTL)
+
+
+@pytest.mark.parametrize("kind", ["first", "last", "rank", "normalize"])
+@settings(max_examples=15, deadline=None)
+@given(st.data())
+def test_keys_begin_anew(kind: str, data: st.DataObject) -> None:
+    rnd = random.Random(data.draw(st.integers(0, 1 << 30)))
+    append = kind in ("first", "last") or (kind == "rank" and data.draw(st.booleans()))
+    h, plain = Harness(lambda: one_key_operator(kind, append)), PlainKeys(kind)
+    now, log = 1000, []  # type: ignore[var-annotated]
+    live: list[tuple[str, int]] = []
+    for step in range(40):
+        now += rnd.choice([0, 1, 10, 40, 70, 130])
+        row = (rnd.choice("abcd") * rnd.choice([1, 20]), rnd.randrange(100))
+        weight = 1
+        if not append and live and rnd.random() < 0.3:
+            weight, row = -1, live.pop(rnd.randrange(len(live)))
+        else:
+            live.append(row)
+        out = h.step([Delta.of(ROW, [row], None if append else [weight])], now=now)
+        assert Counter([] if out is None else out.changes()) == Counter(plain.step(weight, row, now))
+        if rnd.random() < 0.2:
+            log += [(k, n, bytes(b)) for k, n, b in h.state.freeze(step).chunks()]
+            h.restart(log)
+    assert not h.run.dropped
+
+
+@pytest.mark.parametrize("kind", ["first", "last", "rank", "normalize"])
+def test_fresh_keys_for_hours_stay_few(kind: str) -> None:
+    h = Harness(lambda: one_key_operator(kind, True))
+    most = 0
+    for i in range(200):
+        keys = [(f"a key that is long enough {i}:{j}", j) for j in range(50)]
+        h.step([Delta.of(ROW, keys)], now=1000 + i * 10)
+        most = max(most, h.state.size().rows, h.state.size().keys)
+    assert most <= 3 * 50 * 14
+    now = 3000
+    while (due := h.operator.wake()) is not None:
+        now = max(due, now)
+        assert h.step([None], now=now) is None
+        assert now < 10_000
+    size = h.state.size()
+    assert (size.keys, size.rows, size.expired) == (0, 0, 10_000)

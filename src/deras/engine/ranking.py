@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from deras.core.errors import PlanError
 from deras.core.types import BYTES, Layout
+from deras.engine.kernels import idle
 from deras.engine.kernels import join as jk
 from deras.engine.kernels import order as ok
 from deras.engine.kernels import rank as k
@@ -262,6 +263,20 @@ class Ranking:
         out = np.empty(int(tab[ids, c + 1].sum()), np.int64)
         n = k.rows_of(ids, tab, c, self.segments.tab, self.cell, out)
         return out[:n]
+
+    def drop(self, ids: Ids) -> None:
+        """Keys go with all their rows."""
+        if not len(ids):
+            return
+        rows = self.all_of(ids)
+        if self._same is not None:
+            tab = self.segments.tab
+            same = np.unique(tab[rows, self._t])
+            idle.unlink(rows, tab, self._t, self._same.tab, self._same.cell0)
+            empty = np.empty(len(same), np.int64)
+            self._same.release(empty[: jk.empty(same, self._same.tab, self._same.cell0, empty)])
+        self.segments.kill(rows)
+        self.index.release(ids)
 
     def forget(self, rows: Ids, ids: Ids | None = None) -> None:
         """Rows that went are not needed any more; keys among ``ids`` that have no rows go, too. Once a step."""

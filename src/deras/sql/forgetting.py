@@ -6,13 +6,14 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from deras.sql.plan import nodes as p
+from deras.sql.plan.rank import Deduplicate, Rank
 from deras.sql.plan.rel import walk
 from deras.sql.plan.show import duration
 
 if TYPE_CHECKING:
     from deras.sql.plan.rel import Rel
 
-PARTS: dict[type[Rel], int] = {p.Aggregate: 1, p.Join: 2}
+PARTS: dict[type[Rel], int] = {p.Aggregate: 1, p.Join: 2, p.ChangelogNormalize: 1, Rank: 1, Deduplicate: 1}
 """How many parts of its state a node forgets by themselves. Exactly these types: what is bounded by watermarks, as
 windows and interval joins, forgets in its own way.
 """
@@ -34,7 +35,10 @@ def forgetting(rel: Rel, ttl: int) -> Rel:
             new = tuple(visit(i) for i in inputs)
             found = r if all(a is b for a, b in zip(new, inputs, strict=True)) else r.rebuild(new)
             n = PARTS.get(type(r), 0)
+            # Keys of NOT IN say what is not there, and rows that wait are given when the watermark passes them.
             if isinstance(r, p.Join) and r.half and r.residual is None:
+                n = 0
+            if isinstance(r, Deduplicate) and r.keep == "first" and r.input.schema[r.time].time == "rowtime":
                 n = 0
             given = [*r.ttl[:n], *(-1,) * (n - len(r.ttl))]
             times = tuple(ttl if x < 0 else x for x in given)

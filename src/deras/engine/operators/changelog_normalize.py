@@ -13,6 +13,7 @@ from deras.engine.kernels import changes as c
 from deras.engine.kernels import join as k
 from deras.engine.operator import Operator, Out
 from deras.engine.operators.join import single
+from deras.engine.state.idle import KeyClock
 from deras.engine.state.rowset import keyable
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from deras.core.schema import Schema
     from deras.core.time import Tick
     from deras.engine.state import State
+    from deras.engine.state.idle import Keys
 
 
 class ChangelogNormalize(Operator):
@@ -32,18 +34,23 @@ class ChangelogNormalize(Operator):
     changes nothing gives nothing: a row equal to the one before, a deletion of a key that is not there. Changes are
     not folded: every version of a row passes, in order of arrival.
 
+    With a TTL a key is forgotten, without a word, when no change of it came for so long. Then also a row that is equal
+    to the one before passes: it keeps what comes later from forgetting.
+
     Args:
         schema: of the rows.
         key: positions of the unique key.
         pairs: whether a -1 right before a +1 of its key is the first half of an update, and not a deletion.
+        ttl: after how many ms of processing time without a change a key is forgotten; 0: never.
     """
 
     append_only = False
 
-    def __init__(self, schema: Schema, key: Sequence[int], pairs: bool = False) -> None:
+    def __init__(self, schema: Schema, key: Sequence[int], pairs: bool = False, ttl: int = 0) -> None:
         self.schema = schema
         self.key = tuple(key)
         self.pairs = pairs
+        self.ttl = ttl
 
     def open(self, state: State) -> None:
         """The row of each key, and an index that is rebuilt from them."""
@@ -51,6 +58,7 @@ class ChangelogNormalize(Operator):
         types = [keyable(Column.of_values(t, [])).type.with_nullable(True) for t in types]
         self._index = state.index("keys", types, 1, (-1,), saved=False)
         self._segments = state.segments("rows", self.schema, 1)
+        self._clock = KeyClock(state, "keys", types, self.ttl) if self.ttl else None
         state.on_restore(self._rebuild)
 
     def _lookup(self, columns: Sequence[Column], n: int) -> npt.NDArray[np.int64]:
@@ -68,9 +76,14 @@ class ChangelogNormalize(Operator):
     def step(self, deltas: Sequence[Delta | None], tick: Tick) -> Out:
         """Give what each change really changed."""
         delta = deltas[0]
+        if self._clock is not None:
+            self._clock.begin(tick.now)
+            self._forget(self._clock.stale())
         if delta is None or not delta.length:
             return Out()
         delta = single(delta)
+        if self._clock is not None:
+            self._forget(self._clock.visit([keyable(delta.columns[i]) for i in self.key], delta.length))
         index, segments = self._index, self._segments
         weights = delta.weight_array()
         ids = self._lookup(delta.columns, delta.length)
@@ -100,7 +113,7 @@ class ChangelogNormalize(Operator):
 
     def _changes(self, delta: Delta, before: npt.NDArray[np.int64], after: npt.NDArray[np.int64]) -> Delta | None:
         both = np.flatnonzero((before >= 0) & (after >= 0))
-        if len(both):
+        if len(both) and not self.ttl:
             same = both[equal_rows(self._segments.take(before[both]), self._segments.take(after[both]))]
             # Copies: the caller kills all that was replaced, equal or not.
             before, after = before.copy(), after.copy()
@@ -114,9 +127,26 @@ class ChangelogNormalize(Operator):
         marks = np.repeat(delta.mark_array(), 2)[there] if isinstance(delta.marks, np.ndarray) else delta.marks
         return Delta(self.schema, self._segments.take(rows), None if (weights > 0).all() else weights, marks, len(rows))
 
+    def _forget(self, keys: Keys) -> None:
+        columns, n = keys
+        if not n or self._clock is None:
+            return
+        index = self._index
+        ids = index.lookup(columns, insert=False, length=n)
+        ids = ids[ids >= 0]
+        rows = index.tab[ids, index.cell0]
+        self._segments.kill(rows[rows >= 0])
+        index.release(ids)
+        self._clock.count(len(ids))
+
+    def wake(self) -> int | None:
+        """When it looks for idle keys."""
+        return None if self._clock is None else self._clock.due()
+
     def explain(self) -> dict[str, Any]:
         """Facts for EXPLAIN."""
         return {
+            **({"ttl": self.ttl} if self.ttl else {}),
             "operator": "ChangelogNormalize",
             "key": [self.schema[i].name for i in self.key],
             "state": "the last row of each key",

@@ -13,6 +13,7 @@ from deras.engine.kernels import sort as sk
 from deras.engine.operator import Operator, Out
 from deras.engine.ranking import Ranking, SortKey, key_types
 from deras.engine.rejects import reject_rows
+from deras.engine.state.idle import Idle, KeyClock
 from deras.engine.state.rowset import keyable
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from deras.core.schema import Schema
     from deras.core.time import Tick
     from deras.engine.state import Segments, State
+    from deras.engine.state.idle import Keys
 
 Keep = Literal["first", "last"]
 
@@ -34,12 +36,16 @@ class Deduplicate(Operator):
     row by every new one. By event time: ``last`` replaces it by rows that are not older. ``first`` waits until the
     watermark has passed the oldest row of the key, and gives that, insert-only; rows behind the watermark are late.
 
+    With a TTL a key is forgotten, without a word, when its row came so long ago: the next row is its first. (Not where
+    rows wait for the watermark.)
+
     Args:
         input: schema of the rows.
         partition: positions of the key.
         time: position of the rowtime, or None for the order of arrival.
         keep: ``first`` or ``last``.
         origin: what rejected rows are said to come from.
+        ttl: after how many ms of processing time a key is forgotten; 0: never.
     """
 
     def __init__(
@@ -49,6 +55,7 @@ class Deduplicate(Operator):
         time: int | None,
         keep: Keep,
         origin: str = "Deduplicate",
+        ttl: int = 0,
     ) -> None:
         self.schema = input
         self.partition = tuple(partition)
@@ -57,11 +64,18 @@ class Deduplicate(Operator):
         self.origin = origin
         self.append_only = keep == "first"
         self._waits = keep == "first" and time is not None
+        self.ttl = 0 if self._waits else ttl
 
     def open(self, state: State) -> None:
         """A row per key; for the first by arrival the key alone."""
         types = key_types(self.schema, self.partition)
         self._ranking: Ranking | None = None
+        self._clock: KeyClock | None = None
+        self._idle: Idle | None = None
+        if self.ttl and self.append_only:
+            self._idle = Idle(state, "keys", self.ttl)
+        elif self.ttl:
+            self._clock = KeyClock(state, "keys", types, self.ttl)
         if self.append_only:
             # What was given once must never be given again, so these keys are saved.
             self._index = state.index("keys", types, 3, (0, 0, -1) if not self._waits else (-1, 0, -1))
@@ -116,14 +130,27 @@ class Deduplicate(Operator):
             delta = None
         if self._waits:
             return self._waiting_step(delta, tick)
+        if self._idle is not None:
+            self._idle.begin(tick.now)
+            self._expire(self._idle.keys(self._index, self._index.cell0 + 1))
+        if self._clock is not None:
+            self._clock.begin(tick.now)
+            self._forget(self._clock.stale())
         if delta is None:
             return Out()
         n = delta.length
         index = self._index
+        if self._clock is not None:
+            self._forget(self._clock.visit([keyable(delta.columns[i]) for i in self.partition], n))
         ids = self._keys(delta.columns, n)
         if self.append_only:
             out = np.empty(n, np.int64)
+            if self._idle is not None and len(gone := self._idle.among(ids, index, index.cell0 + 1)):
+                self._expire(gone)
+                ids = self._keys(delta.columns, n)
             m = k.fresh(ids, index.tab, index.cell0, out)
+            if self._idle is not None:
+                self._idle.wrote(ids[out[:m]], index, index.cell0 + 1)
             return Out(delta if m == n else delta.take(out[:m]) if m else None)
         segments = self._segments
         times = self._times(delta.columns, n)
@@ -147,6 +174,30 @@ class Deduplicate(Operator):
         for _, moved in segments.tidy():
             k.moved(moved, segments.tab, self._cell, index.tab, index.cell0)
         return Out(made)
+
+    def _expire(self, ids: Any) -> None:
+        if len(ids) and self._idle is not None:
+            self._index.release(ids)
+            self._idle.count(len(ids))
+
+    def _forget(self, keys: Keys) -> None:
+        """The rows of these keys go without a word."""
+        columns, n = keys
+        if not n or self._clock is None:
+            return
+        index = self._index
+        ids = index.lookup(columns, insert=False, length=n)
+        ids = ids[ids >= 0]
+        rows = index.tab[ids, index.cell0]
+        self._segments.kill(rows[rows >= 0])
+        index.release(ids)
+        self._clock.count(len(ids))
+
+    def wake(self) -> int | None:
+        """When it looks for idle keys."""
+        if self._clock is not None:
+            return self._clock.due()
+        return None if self._idle is None else self._idle.wake(len(self._index))
 
     # ---- the first by event time
 
@@ -220,6 +271,7 @@ class Deduplicate(Operator):
         if self.append_only:
             state = "the keys that have come" + (", rows ahead of the watermark" if self._waits else "")
         return {
+            **({"ttl": self.ttl} if self.ttl else {}),
             "operator": "Deduplicate",
             "keep": self.keep,
             "keys": [self.schema[i].name for i in self.partition],

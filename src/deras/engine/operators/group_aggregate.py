@@ -64,7 +64,8 @@ class GroupAggregate(Operator):
         self.calls = tuple(calls)
         self.schema = schema
         self.input_append = input_append
-        self.emit_unchanged = emit_unchanged
+        # As in Flink: an update that changes nothing still keeps what comes later from forgetting.
+        self.emit_unchanged = emit_unchanged or ttl > 0
         self.ttl = ttl
         self._forgetful = (forgetful or ttl > 0) and not input_append
         types = [input[i].type for i in self.keys]

@@ -12,8 +12,10 @@ from deras.core.schema import Schema
 from deras.core.types import BIGINT
 from deras.engine.operator import Operator, Out
 from deras.engine.operators.join import single
-from deras.engine.ranking import Listing, Ranking, SortKey
+from deras.engine.ranking import Listing, Ranking, SortKey, key_types
 from deras.engine.rejects import reject_rows
+from deras.engine.state.idle import KeyClock
+from deras.engine.state.rowset import keyable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from deras.core.schema import Field
     from deras.core.time import Tick
     from deras.engine.state import State
+    from deras.engine.state.idle import Keys
 
 RANK_TYPE = BIGINT.with_nullable(False)
 """The type of ROW_NUMBER, RANK and DENSE_RANK."""
@@ -33,6 +36,8 @@ class Rank(Operator):
     Equal rows rank in the order of their arrival. With the rank in the output every row that moves is an update of its
     rank; without it only rows that enter and leave are told: first those that leave.
     Where the input only inserts, no more than ``last`` rows of a key are kept, else all.
+
+    With a TTL a key is forgotten with its rows, without a word, when no row of it came for so long.
 
     Args:
         input: schema of the rows.
@@ -47,6 +52,8 @@ class Rank(Operator):
         limit: position of a column with the greatest rank of its key; what the key's first row says counts.
         latest: of equal rows the last arrived comes first.
         origin: what rejected rows are said to come from.
+        ttl: after how many ms of processing time without a row a key is forgotten; 0: never.
+        forgetful: an operator before this one forgets, so that rows may be taken back that are not there.
     """
 
     def __init__(
@@ -63,12 +70,16 @@ class Rank(Operator):
         limit: int | None = None,
         latest: bool = False,
         origin: str = "Rank",
+        ttl: int = 0,
+        forgetful: bool = False,
     ) -> None:
         self.input = input
         self.rank = rank
         self.function = function
         self.input_append = input_append
         self.origin = origin
+        self.ttl = ttl
+        self._forgetful = forgetful or ttl > 0
         fields = input.fields if rank is None else (*input.fields, rank)
         self.schema = Schema(fields)
         self._ranking = Ranking(
@@ -89,14 +100,22 @@ class Rank(Operator):
     def open(self, state: State) -> None:
         """The rows."""
         self._ranking.open(state)
+        types = key_types(self.input, self._ranking.partition)
+        self._clock = KeyClock(state, "keys", types, self.ttl) if self.ttl else None
         state.on_restore(self._ranking.rebuild)
 
     def step(self, deltas: Sequence[Delta | None], tick: Tick) -> Out:
         """Take the rows; give the changes."""
         delta = deltas[0]
+        ranking = self._ranking
+        if self._clock is not None:
+            self._clock.begin(tick.now)
+            self._forget(self._clock.stale())
         if delta is None or not delta.length:
             return Out()
-        ranking = self._ranking
+        if self._clock is not None:
+            columns = [keyable(delta.columns[i]) for i in ranking.partition]
+            self._forget(self._clock.visit(columns, delta.length))
         if not self.input_append:
             delta = single(delta)
         ids = ranking.keys(delta.columns, delta.length)
@@ -112,10 +131,22 @@ class Rank(Operator):
         out = self._changes(old, new, delta, first)
         ranking.forget(np.concatenate([dead, beyond]) if len(beyond) else dead, None if self.input_append else keys)
         dropped: list[Rejected] = []
-        if len(absent):
+        if len(absent) and not self._forgetful:
             text = "a row is taken back that never came"
             dropped.append(reject_rows(delta, absent, [text] * len(absent), reason="constraint", origin=self.origin))
         return Out(out, dropped)
+
+    def _forget(self, keys: Keys) -> None:
+        columns, n = keys
+        if n and self._clock is not None:
+            ids = self._ranking.index.lookup(columns, insert=False, length=n)
+            ids = ids[ids >= 0]
+            self._ranking.drop(ids)
+            self._clock.count(len(ids))
+
+    def wake(self) -> int | None:
+        """When it looks for idle keys."""
+        return None if self._clock is None else self._clock.due()
 
     def _changes(self, old: Listing, new: Listing, delta: Delta, first: Any) -> Delta | None:
         rows, ranks, signs, owner = self._ranking.differ(old, new, self.rank is not None)
@@ -132,6 +163,7 @@ class Rank(Operator):
         r = self._ranking
         last = self.input[r.limit].name if r.limit is not None else r.last
         return {
+            **({"ttl": self.ttl} if self.ttl else {}),
             "operator": "Rank",
             "function": self.function,
             "partition": [self.input[i].name for i in r.partition],

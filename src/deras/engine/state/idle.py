@@ -6,7 +6,7 @@ piece by piece, for what nobody touches. So a result never depends on how far th
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -14,12 +14,16 @@ import numpy.typing as npt
 from deras.engine.kernels import idle as k
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
+    from deras.core.column import Column
+    from deras.core.types import SqlType
     from deras.engine.state import Index, State
     from deras.engine.state.rowset import RowSet
 
 Ids = npt.NDArray[np.int64]
+Keys: TypeAlias = "tuple[list[Column], int]"
+"""Columns of keys, and how many."""
 
 PIECE = 1 << 14
 """Keys or rows that one step looks at: about a millisecond, some more where many are forgotten."""
@@ -153,6 +157,39 @@ class Idle:
             if m < len(out):
                 return np.unique(out[:m]) if m else _NONE
             out = np.empty(8 * len(out), np.int64)
+
+
+class KeyClock(Idle):
+    """The clock of an operator that keeps something for each key, and nothing of it in an index that is saved.
+
+    Args:
+        state: the operator's state.
+        name: of the part.
+        types: of the keys.
+        ttl: after how many ms of processing time without a write a key is idle.
+    """
+
+    def __init__(self, state: State, name: str, types: Sequence[SqlType], ttl: int) -> None:
+        super().__init__(state, name, ttl)
+        self._keys = state.index(f"{name}.clock", types, 1)
+
+    def stale(self) -> Keys:
+        """The idle keys of this step's piece: the operator is to forget them."""
+        ids = self.keys(self._keys, self._keys.cell0)
+        found = self._keys.key_columns(ids), len(ids)
+        self._keys.release(ids)
+        return found
+
+    def visit(self, columns: Sequence[Column], n: int) -> Keys:
+        """These keys are written now. Gives those that were idle before: the operator is to forget them first."""
+        ids = self._keys.lookup(columns, length=n)
+        gone = self.among(ids, self._keys, self._keys.cell0)
+        self.wrote(ids, self._keys, self._keys.cell0)
+        return self._keys.key_columns(gone), len(gone)
+
+    def due(self) -> int | None:
+        """When it wants to look again."""
+        return self.wake(len(self._keys))
 
 
 def soonest(parts: Iterable[tuple[Idle, int]]) -> int | None:

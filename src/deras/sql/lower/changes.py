@@ -17,10 +17,11 @@ if TYPE_CHECKING:
 @lowers(ChangelogNormalize)
 def _normalize(lowering: Lowering, rel: ChangelogNormalize) -> Callable[[], Operator]:
     schema, keys, pairs = rel.input.schema, rel.keys, rel.pairs
+    ttl = (rel.ttl or (0,))[0]
 
     def make() -> Operator:
         from deras.engine.operators import changelog_normalize as engine
 
-        return engine.ChangelogNormalize(schema, keys, pairs)
+        return engine.ChangelogNormalize(schema, keys, pairs, ttl)
 
     return make

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from deras.core.errors import PlanError
+from deras.sql.forgetting import forgets
 from deras.sql.lower.lowering import lowers
 from deras.sql.plan.rank import Deduplicate, Rank, Sort, WindowRank
 from deras.sql.plan.text import blame
@@ -29,6 +30,7 @@ def sort_keys(order: tuple[OrderKey, ...]) -> list[SortKey]:
 def _rank(lowering: Lowering, rel: Rank) -> Callable[[], Operator]:
     below, append, identity = rel.input.schema, rel.input.append_only(), rel.input.upsert_key()
     origin = lowering.origin(rel.name)
+    ttl, forgetful = (rel.ttl or (0,))[0], forgets(rel.input)
 
     def make() -> Operator:
         if append and not rel.order and not rel.partition and rel.rank is None and rel.limit is None:
@@ -49,6 +51,8 @@ def _rank(lowering: Lowering, rel: Rank) -> Callable[[], Operator]:
             identity,
             rel.limit,
             origin=origin,
+            ttl=ttl,
+            forgetful=forgetful,
         )
 
     make()  # what has no order is told while planning
@@ -60,11 +64,12 @@ def _deduplicate(lowering: Lowering, rel: Deduplicate) -> Callable[[], Operator]
     below, partition, keep = rel.input.schema, rel.partition, rel.keep
     time = rel.time if below[rel.time].time == "rowtime" else None
     origin = lowering.origin("Deduplicate")
+    ttl = (rel.ttl or (0,))[0]
 
     def make() -> Operator:
         from deras.engine.operators import deduplicate as engine
 
-        return engine.Deduplicate(below, partition, time, keep, origin)
+        return engine.Deduplicate(below, partition, time, keep, origin, ttl)
 
     return make
 
