@@ -276,7 +276,7 @@ class Process(Operator):
                 kept = self._kept[ids[i]] = _Key(keys[i])
             context.watermark, context.timestamp = seen, None if times is None else times[i]
             try:
-                given = self._call(ids[i], kept, lambda row=row: program.process(context, row))  # type: ignore[misc]
+                given = self._call(ids[i], kept, lambda row=row: program.process(context, row))
             except Exception as e:  # noqa: BLE001 (a user's function may raise anything)
                 errors[i] = program.message(e)
                 continue
@@ -336,7 +336,7 @@ class Process(Operator):
                 continue
             context.watermark = max(seen, limit) if kind == _EVENT else seen
             context.timestamp = at if kind == _EVENT else None
-            given = self._call(i, kept, lambda at=at: self.program.on_timer(context, at))  # type: ignore[misc]
+            given = self._call(i, kept, lambda at=at: self.program.on_timer(context, at))
             self._out += [(i, g, seen, at) for g in given]
 
     def _given(self) -> Delta | None:
