@@ -208,8 +208,6 @@ def test_what_is_refused() -> None:
         result_type("SUM", STRING)
     with pytest.raises(PlanError, match="does not take ARRAY"):
         result_type("MAX", s[1].type)
-    with pytest.raises(PlanError, match="updated or deleted"):
-        make(s, [], [call(s, "FIRST_VALUE", 0)], False)
 
 
 def test_result_types_are_flinks() -> None:

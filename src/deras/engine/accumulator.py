@@ -15,8 +15,9 @@ from deras.engine.aggregates import AggregateCall, Final, Layouts, Op, ValueSet
 from deras.engine.kernels import agg as k
 from deras.engine.kernels import agg_final as f
 from deras.engine.kernels import agg_values as v
-from deras.engine.lists import LIST, ValueLists, changed_lists
+from deras.engine.lists import ValueLists, changed_lists
 from deras.engine.operator import RowErrors
+from deras.engine.state.rowset import LIST
 from deras.engine.user_aggregates import UserGroups
 
 if TYPE_CHECKING:

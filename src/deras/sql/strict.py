@@ -192,11 +192,16 @@ def _call(x: ast.Call) -> Iterator[Hit]:
             x.name.span,
             "Compare with a moving average in an OVER window, or use a Python function.",
         )
+    if x.function in ("SNAPSHOT", "SLIDING"):
+        instead = {"SNAPSHOT": "Use TUMBLE of one millisecond.", "SLIDING": "Use HOP, or OVER with a RANGE."}
+        yield f"the window {x.function}", x.name.span, instead[x.function]
     if x.function == "LATE_ROWS":
         yield "LATE_ROWS", x.name.span, "Filter by WHERE ts <= CURRENT_WATERMARK(ts)."
     function = find(x.function)
     if function is not None and function.ours:
         yield f"function {x.function}", x.name.span, "Write it as a Python function."
+    if x.function == "SUM0":
+        yield "function SUM0", x.name.span, "Write COALESCE(SUM(…), 0)."
 
 
 def _match(x: ast.MatchRecognize) -> Iterator[Hit]:

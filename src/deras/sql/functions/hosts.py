@@ -24,7 +24,7 @@ def plain(s: pl.Series, t: SqlType) -> list[Any]:
     """Values of a frame's series as Python has them: DECIMAL as ``Decimal``, MAP as a list of entries."""
     from deras.sql.expr.python import logical
 
-    return logical(s, t).to_list()  # type: ignore[no-any-return]
+    return logical(s, t).to_list()
 
 
 def made(out: Sequence[Any], t: SqlType) -> pl.Series:

@@ -472,7 +472,7 @@ def json_unquote(x: str) -> str:
         return x
 
 
-_IS = {
+_IS: dict[str, Any] = {
     "JSON": object, "JSON VALUE": object, "JSON OBJECT": dict, "JSON ARRAY": list,
     "JSON SCALAR": (str, int, float, Decimal, bool, type(None)),
 }  # fmt: skip

@@ -5,12 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from deras.sql.plan.calc import Calc
 from deras.sql.plan.rel import Place, Rel, Unary
-from deras.sql.plan.show import call
+from deras.sql.plan.show import call, expression
 
 if TYPE_CHECKING:
     from deras.core.types import SqlType
     from deras.sql.functions.udaf import UserAggregate
+
+
+LISTS = ("ARRAY_AGG", "LIST")
+"""Calls that keep every value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +102,22 @@ class Aggregate(Unary):
 
     def kept(self) -> str:
         """An entry for every group."""
+        values = " with all its values" if any(c.function in LISTS for c in self.calls) else ""
         if not self.keys:
-            return "one group"
-        return f"one entry a group of ({', '.join(self.schema.names[: len(self.keys)])}), unbounded"
+            return f"one group{values}{', unbounded' if values else ''}"
+        return f"one entry a group of ({', '.join(map(self._shown, range(len(self.keys))))}){values}, unbounded"
+
+    def _shown(self, i: int) -> str:
+        """A key as a person wrote it."""
+        name, key = self.schema.names[i], self.keys[i]
+        below = self.input
+        if name.startswith("$") and isinstance(below, Calc) and below.exprs is not None:
+            return expression(below.exprs[key], list(below.input.schema.names))
+        return name
 
     def warnings(self) -> list[str]:
         """Groups are never forgotten."""
         if not self.keys:
             return []
-        keys = ", ".join(self.schema.names[: len(self.keys)])
+        keys = ", ".join(self._shown(i) for i in range(len(self.keys)))
         return [f"Grouping by {keys} keeps an entry for every group for ever."]
