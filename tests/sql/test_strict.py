@@ -57,5 +57,12 @@ def test_what_flink_does_not_match() -> None:
 def test_windows_that_are_ours() -> None:
     text = """CREATE TABLE e (ts TIMESTAMP(3), WATERMARK FOR ts AS ts)
     WITH ('connector' = 'kafka', 'scan.watermark.idle-timeout' = '1 s', 'scan.watermark.idle-advance' = 'true');
-    SELECT * FROM LATE_ROWS(TABLE e);"""
-    assert [f.what for f in check(text)] == ["option 'scan.watermark.idle-advance'", "LATE_ROWS"]
+    SELECT * FROM LATE_ROWS(TABLE e);
+    SELECT * FROM TABLE(SNAPSHOT(TABLE e, DESCRIPTOR(ts)));
+    SELECT * FROM SLIDING(TABLE e, DESCRIPTOR(ts), INTERVAL '1' HOUR);"""
+    assert [f.what for f in check(text)] == [
+        "option 'scan.watermark.idle-advance'",
+        "LATE_ROWS",
+        "the window SNAPSHOT",
+        "the window SLIDING",
+    ]

@@ -26,7 +26,7 @@ from deras.sql.syntax import ast
 if TYPE_CHECKING:
     from deras.sql.bind.query import QueryBinder
 
-WINDOW_FUNCTIONS = ("TUMBLE", "HOP", "CUMULATE", "SESSION")
+WINDOW_FUNCTIONS = ("TUMBLE", "HOP", "CUMULATE", "SESSION", "SNAPSHOT", "SLIDING")
 _IDLE_ADVANCE = "scan.watermark.idle-advance"
 OURS = ("DETECT_ANOMALIES", "LATE_ROWS")
 

@@ -1,4 +1,4 @@
-"""TUMBLE, HOP, CUMULATE and SESSION in FROM, and the legacy group windows of GROUP BY."""
+"""TUMBLE, HOP, CUMULATE, SESSION, SNAPSHOT and SLIDING in FROM, and the legacy group windows of GROUP BY."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from deras.sql.bind.expressions import ExprBinder
 from deras.sql.bind.scope import Scope
 from deras.sql.expr import nodes as e
 from deras.sql.plan import nodes as p
+from deras.sql.plan.text import blame
 from deras.sql.syntax import ast
 
 if TYPE_CHECKING:
@@ -23,6 +24,12 @@ _ARGUMENTS = {
     "HOP": ("DATA", "TIMECOL", "SLIDE", "SIZE", "OFFSET"),
     "CUMULATE": ("DATA", "TIMECOL", "STEP", "SIZE", "OFFSET"),
     "SESSION": ("DATA", "TIMECOL", "GAP"),
+    "SNAPSHOT": ("DATA", "TIMECOL"),
+    "SLIDING": ("DATA", "TIMECOL", "SIZE"),
+}
+_INSTEAD = {
+    "SNAPSHOT": "Write TUMBLE(TABLE …, DESCRIPTOR(…), INTERVAL '0.001' SECOND), or RESET 'deras.strict-flink'.",
+    "SLIDING": "Use HOP, or OVER with RANGE BETWEEN INTERVAL … PRECEDING, or RESET 'deras.strict-flink'.",
 }
 
 
@@ -31,6 +38,8 @@ def bind_window(q: QueryBinder, call: ast.Call) -> p.Rel:
     from deras.sql.bind.relations import descriptor, named_arguments, table_argument
 
     name = call.function
+    if name in _INSTEAD and q.context.settings.strict_flink:
+        raise PlanError(f"{name} is not Flink SQL", span=call.span, hint=_INSTEAD[name])
     names = _ARGUMENTS[name]
     args = named_arguments(call, names)
     for given in args:
@@ -46,11 +55,17 @@ def bind_window(q: QueryBinder, call: ast.Call) -> p.Rel:
         column = descriptor(scope, args["TIMECOL"], call)
         gap = _interval(q, args["GAP"], "GAP")
         return session(q, rel, column.index, gap, partition(q, scope, table), args["TIMECOL"].span)
+    if name == "SLIDING":
+        size = _interval(q, args["SIZE"], "SIZE")
+        return _sliding(q, rel, args, call, size, partition(q, scope, table))
     if table.partition_by:
         raise BindError(
             f"{name} takes no PARTITION BY", span=args["DATA"].span, hint="Group by the key beside the window."
         )
     column = descriptor(scope, args["TIMECOL"], call)
+    if name == "SNAPSHOT":  # rows of one millisecond
+        time_attribute(rel, column.index, name, args["TIMECOL"].span)
+        return window(q, rel, column.index, "TUMBLE", 1, 1, 0, args["TIMECOL"].span)
     size = _interval(q, args["SIZE"], "SIZE")
     step = names[2]
     slide = size if step == "SIZE" else _interval(q, args[step], step)
@@ -106,6 +121,31 @@ def session(q: QueryBinder, rel: p.Rel, index: int, gap: int, keys: tuple[int, .
     field = time_attribute(rel, index, "SESSION", span)
     rel, schema = _with_bounds(rel, field)
     return p.SessionTvf(schema, rel, None if field.time == "proctime" else index, gap, _zone(q, field), keys)
+
+
+def _sliding(
+    q: QueryBinder, rel: p.Rel, args: dict[str, ast.Expr], call: ast.Call, size: int, keys: tuple[int, ...]
+) -> p.Rel:
+    from deras.sql.bind.relations import descriptor
+
+    span = args["TIMECOL"].span
+    index = descriptor(Scope.of(rel.schema), args["TIMECOL"], call).index
+    field = time_attribute(rel, index, "SLIDING", span)
+    if field.time == "proctime":
+        raise BindError(
+            f"SLIDING needs a rowtime, and '{field.name}' is a processing time",
+            span=span,
+            hint="Declare WATERMARK FOR a time of the rows in CREATE TABLE.",
+        )
+    if not rel.append_only():
+        raise PlanError(
+            "SLIDING needs an input that only inserts",
+            span=args["DATA"].span,
+            detail=f"Updates come from {blame(rel)}.",
+            hint="Slide over the raw rows.",
+        )
+    rel, schema = _with_bounds(rel, field)
+    return p.SlidingTvf(schema, rel, index, size, _zone(q, field), keys)
 
 
 def time_attribute(rel: p.Rel, index: int, name: str, span: Span) -> Field:

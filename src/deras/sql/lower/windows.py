@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from deras.core.errors import PlanError
 from deras.sql.lower.aggregates import engine_calls
 from deras.sql.lower.lowering import lowers
-from deras.sql.plan.windows import SessionAggregate, SessionTvf, WindowAggregate, WindowTvf
+from deras.sql.plan.windows import SessionAggregate, SessionTvf, SlidingTvf, WindowAggregate, WindowTvf
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,6 +80,20 @@ def _session_table(lowering: Lowering, rel: SessionTvf) -> Callable[[], Operator
         from deras.engine.operators.session_window import SessionTable
 
         return SessionTable(below, *args, schema, append, origin)
+
+    return make
+
+
+@lowers(SlidingTvf)
+def _sliding_table(lowering: Lowering, rel: SlidingTvf) -> Callable[[], Operator]:
+    below, schema = rel.input.schema, rel.schema
+    args = (rel.time, rel.size, rel.zone, rel.keys)
+    origin = lowering.origin("SlidingTable")
+
+    def make() -> Operator:
+        from deras.engine.operators.sliding_window import SlidingTable
+
+        return SlidingTable(below, *args, schema, origin)
 
     return make
 

@@ -12,7 +12,7 @@ from deras.sql.plan.over import Frame, OrderKey, Over, OverCall
 from deras.sql.plan.rel import Rel, Unary, walk
 from deras.sql.plan.scans import Scan, Values, ViewScan
 from deras.sql.plan.sets import Limit, Union
-from deras.sql.plan.windows import SessionAggregate, SessionTvf, WindowAggregate, WindowKind, WindowTvf
+from deras.sql.plan.windows import SessionAggregate, SessionTvf, SlidingTvf, WindowAggregate, WindowKind, WindowTvf
 
 __all__ = [
     "AggCall",
@@ -32,6 +32,7 @@ __all__ = [
     "Scan",
     "SessionAggregate",
     "SessionTvf",
+    "SlidingTvf",
     "Unary",
     "Union",
     "Values",

@@ -172,6 +172,49 @@ class SessionTvf(Unary):
 
 
 @dataclass(frozen=True, slots=True)
+class SlidingTvf(Unary):
+    """SLIDING: a window for every moment at which its content changes; the input's columns, then start, end, time."""
+
+    time: int
+    size: int
+    zone: str | None
+    keys: tuple[int, ...]
+
+    def prune(self, needed: set[int]) -> tuple[Rel, Place]:
+        """The rows are kept and multiplied, so only what is needed goes in."""
+        n = len(self.input.schema)
+        made, place = narrow(self.input, {i for i in needed if i < n} | set(self.keys) | {self.time})
+        width = len(made.schema)
+        found = replace(
+            self,
+            schema=Schema((*made.schema.fields, *self.schema.fields[n:])),
+            input=made,
+            time=place[self.time],
+            keys=tuple(place[k] for k in self.keys),
+        )
+        return found, place | {n + i: width + i for i in range(3)}
+
+    def through(self) -> Place:
+        """Only the keys: without some of its rows there are other windows."""
+        return {k: k for k in self.keys}
+
+    def window_bounds(self) -> frozenset[int]:
+        """The last three."""
+        return frozenset(range(len(self.input.schema), len(self.schema)))
+
+    def describe(self) -> str:
+        """Keys and size."""
+        names = self.input.schema.names
+        zone = f", zone {self.zone}" if self.zone else ""
+        window = f"SLIDING({names[self.time]}, size {duration(self.size)}{zone})"
+        return f"SlidingTable(by: [{', '.join(names[k] for k in self.keys)}], window: {window})"
+
+    def kept(self) -> str:
+        """Rows of windows to come."""
+        return "the rows of windows to come, bounded by the watermark"
+
+
+@dataclass(frozen=True, slots=True)
 class SessionAggregate(Unary):
     """Groups by ``keys`` and sessions of them; gives keys, calls, and the columns named in ``window``."""
 
@@ -247,6 +290,8 @@ def window_text(rel: WindowTvf | WindowAggregate) -> str:
     on = "PROCTIME" if rel.time is None else names[rel.time]
     if rel.kind == "attached":
         return f"the one that ends with {on}"
+    if rel.kind == "tumble" and rel.size == 1:
+        return f"SNAPSHOT({on}{f', zone {rel.zone}' if rel.zone else ''})"
     parts = [on, f"size {duration(rel.size)}"]
     if rel.kind != "tumble":
         parts.append(f"{'slide' if rel.kind == 'hop' else 'step'} {duration(rel.slide)}")

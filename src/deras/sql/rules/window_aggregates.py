@@ -28,7 +28,7 @@ def window_aggregates(rel: p.Rel) -> p.Rel:
         if calc is not None and calc.exprs is not None
         else [e.InputRef(f.type, i) for i, f in enumerate(below.schema)]
     )
-    if isinstance(below, (p.WindowTvf, p.SessionTvf)):
+    if isinstance(below, (p.WindowTvf, p.SessionTvf, p.SlidingTvf)):
         n = len(below.input.schema)
         marks = {n: "start", n + 1: "end", n + 2: "time"}
     elif isinstance(below, (p.WindowAggregate, p.SessionAggregate)):
@@ -45,6 +45,8 @@ def window_aggregates(rel: p.Rel) -> p.Rel:
         return rel
     terms = e.conjuncts(calc.predicate if calc is not None else None)
     if isinstance(below, (p.WindowAggregate, p.SessionAggregate)):
+        return _attached(rel, below, columns, terms, named)
+    if isinstance(below, p.SlidingTvf):
         return _attached(rel, below, columns, terms, named)
     # Conditions on the window alone are asked of the result: the bounds are columns of it.
     after = [t for t in terms if e.refs(t) and e.refs(t) <= set(marks)]
@@ -139,7 +141,7 @@ def _finish(
 
 def _attached(
     rel: p.Aggregate,
-    below: p.WindowTvf | p.SessionTvf | p.WindowAggregate | p.SessionAggregate,
+    below: p.WindowTvf | p.SessionTvf | p.SlidingTvf | p.WindowAggregate | p.SessionAggregate,
     columns: list[e.Expr],
     terms: list[e.Expr],
     named: dict[int, str],
@@ -147,8 +149,11 @@ def _attached(
     """Group rows by windows that they have.
 
     Every row stands at its window's last millisecond, so a tumble of one millisecond finds the window again; the start
-    is a key that follows from the end.
+    is a key that follows from the end. Windows of SLIDING are told apart by their moment, not by wall times, of which
+    an hour comes twice in an autumn night: there the end is such a key, too.
     """
+    sliding = isinstance(below, p.SlidingTvf)
+    held = ("start", "end") if sliding else ("start",)
     if below.time is None:
         return rel
     if isinstance(below, (p.WindowAggregate, p.SessionAggregate)):
@@ -166,7 +171,7 @@ def _attached(
         at = first + 2
     calls = rel.calls
     used = called(calls)
-    plain = [i for i in range(len(columns)) if i not in named or named[i] == "start" or i in used]
+    plain = [i for i in range(len(columns)) if i not in named or named[i] in held or i in used]
     exprs = [columns[i] for i in plain]
     place = {i: k for k, i in enumerate(plain)}
     ref = e.InputRef(below.schema[at].type, at)
@@ -175,8 +180,8 @@ def _attached(
         exprs.append(ref)
     fields = tuple(_field(below.schema, x, f"${k}") for k, x in enumerate(exprs))
     source = p.Calc(Schema(fields), below, tuple(exprs), e.conjunction(terms))
-    keys = tuple(place[k] for k in rel.keys if k not in named or named[k] == "start")
-    marks = tuple(w for w in ("end", "time") if w in named.values())
-    like = p.WindowTvf(below.schema, below, at, "attached", 1, 1, 0, below.zone)
-    others = {k: w for k, w in named.items() if w != "start"}
+    keys = tuple(place[k] for k in rel.keys if k not in named or named[k] in held)
+    marks = tuple(w for w in ("end", "time") if w in named.values() and w not in held)
+    like = p.WindowTvf(below.schema, below, at, "attached", 1, 1, 0, None if sliding else below.zone)
+    others = {k: w for k, w in named.items() if w not in held}
     return _finish(rel, source, like, time, keys, tuple(c.moved(place) for c in calls), marks, bounds, others, [])
