@@ -103,3 +103,30 @@ class Beats:
     def on_timer(self, ctx, timestamp):
         ctx.register_timer(timestamp + 1000)
         return timestamp % 100_000
+
+
+NUMBER = 7
+
+
+def untyped(x):
+    return x
+
+
+@udf(result_type="BIGINT", input_types=["BIGINT", "BIGINT"])
+def default_arguments(n, factor=2):
+    return None if n is None else n * factor
+
+
+@udf(result_type="STRING")
+def joined(*parts):
+    return "/".join("-" if x is None else x for x in parts)
+
+
+@udf(result_type="DOUBLE", deterministic=False)
+def shaky(n):
+    return n / 2
+
+
+@udf(result_type="DOUBLE", func_type="pandas")
+def half(n):
+    return n / 2

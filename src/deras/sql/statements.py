@@ -141,6 +141,12 @@ def _create_function(planner: Planner, x: ast.CreateFunction, text: str) -> Plan
             span=x.span,
             hint="Write CREATE FUNCTION f AS 'module.function' LANGUAGE PYTHON.",
         )
+    if x.resources:
+        raise PlanError(
+            f"CREATE FUNCTION takes no USING {x.resources[0][0]} here",
+            span=x.span,
+            hint="Python functions are imported from the project's folder and the Python path.",
+        )
     name = x.name.names[-1]
     if planner.catalog.function(name) is not None:
         if x.if_not_exists:

@@ -17,7 +17,7 @@ from deras.sql.functions import aggregates, operators, registry
 from deras.sql.functions.registry import ArgumentError, cast_to
 from deras.sql.functions.process import UserProcess
 from deras.sql.functions.udaf import UserAggregate
-from deras.sql.functions.udf import UserFunction
+from deras.sql.functions.udf import UserFunction, optional
 from deras.sql.syntax import ast
 from deras.sql.types import castable, sql_type
 
@@ -467,7 +467,7 @@ class ExprBinder:
                 if isinstance(udf, UserProcess)
                 else f"Write CROSS JOIN LATERAL TABLE({own.name}(…)) AS t(…).",
             )
-        args = cast_arguments(own.name, udf.input_types, [self.bind(a) for a in x.args], x)
+        args = cast_arguments(own.name, udf.input_types, [self.bind(a) for a in x.args], x, optional(udf.function))
         return e.UdfCall(udf.result_type, udf, tuple(args), at=self._at(x))
 
     def _user_aggregate(self, udaf: UserAggregate, x: ast.Call) -> e.Expr:
@@ -536,8 +536,10 @@ class ExprBinder:
             raise BindError(str(err), span=x.span, hint=err.hint) from None
 
 
-def cast_arguments(name: str, wanted: Sequence[SqlType] | None, args: list[e.Expr], x: ast.Call) -> list[e.Expr]:
-    """Arguments of a Python function in its declared types.
+def cast_arguments(
+    name: str, wanted: Sequence[SqlType] | None, args: list[e.Expr], x: ast.Call, optional: int = 0
+) -> list[e.Expr]:
+    """Arguments of a Python function in its declared types; the last ``optional`` ones need not be there.
 
     Raises:
         BindError: too many or few, or of another type.
@@ -545,8 +547,10 @@ def cast_arguments(name: str, wanted: Sequence[SqlType] | None, args: list[e.Exp
     from deras.sql.types import implicit
 
     if wanted is not None:
-        if len(args) != len(wanted):
-            raise BindError(f"function '{name}' takes {len(wanted)} arguments, not {len(args)}", span=x.span)
+        if not len(wanted) - optional <= len(args) <= len(wanted):
+            many = f"{len(wanted) - optional} to {len(wanted)}" if optional else str(len(wanted))
+            raise BindError(f"function '{name}' takes {many} arguments, not {len(args)}", span=x.span)
+        wanted = wanted[: len(args)]
         for a, type_, node in zip(args, wanted, x.args, strict=True):
             if not implicit(a.type, type_):
                 raise BindError(

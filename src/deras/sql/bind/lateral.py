@@ -14,6 +14,7 @@ from deras.sql.bind.scope import Scope
 from deras.sql.bind.subqueries import Correlation
 from deras.sql.expr import nodes as e
 from deras.sql.functions.process import UserProcess
+from deras.sql.functions.udf import optional
 from deras.sql.functions.udtf import UserTableFunction
 from deras.sql.plan import nodes as p
 from deras.sql.plan.correlate import Correlate, UnnestFunction
@@ -177,7 +178,8 @@ def _function(
     if not isinstance(found, UserTableFunction):
         raise no_table_function(q, r)
     binder = ExprBinder(q.context, scope, clause=name)
-    args = cast_arguments(found.name, found.input_types, [binder.bind(a) for a in r.call.args], r.call)
+    given = [binder.bind(a) for a in r.call.args]
+    args = cast_arguments(found.name, found.input_types, given, r.call, optional(found.function))
     return correlate(left, scope, found, args, r.alias, outer=outer)
 
 

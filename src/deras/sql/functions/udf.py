@@ -223,9 +223,18 @@ def declared_inputs(input_types: Any, target: Any, hints: dict[str, Any]) -> tup
     except (TypeError, ValueError):
         return None
     found = [annotated(hints.get(p.name)) for p in parameters]
-    if found and all(x is not None for x in found) and all(p.default is p.empty for p in parameters):
+    if found and all(x is not None for x in found):
         return tuple(x for x in found if x is not None)
     return None
+
+
+def optional(target: Any) -> int:
+    """How many arguments have a default."""
+    try:
+        parameters = inspect.signature(target).parameters.values()
+    except (TypeError, ValueError):
+        return 0
+    return sum(p.kind is p.POSITIONAL_OR_KEYWORD and p.default is not p.empty for p in parameters)
 
 
 def steady(f: Any, deterministic: bool | None) -> bool:
@@ -281,6 +290,8 @@ def declared(found: Any) -> AnyFunction:
 
     if isinstance(found, (UserFunction, UserTableFunction, UserAggregate, UserProcess)):
         return found
+    if not (callable(found) or hasattr(found, "eval") or is_aggregate(found)):
+        raise ConfigError(f"{found!r} is no function", hint="Name a function, or what udf, udtf or udaf gave.")
     if is_aggregate(found):
         aggregate: UserAggregate = udaf(found)
         return aggregate
