@@ -10,7 +10,7 @@ DEV := $(VENV)/.installed-dev
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test quick browser lint fmt type house bless flink-diff flink-ask nexmark flink-nexmark bench bench-nexmark bench-decode bench-engine bench-latency lock warm clean
+.PHONY: help setup demo test quick browser lint fmt type house bless docs flink-diff flink-ask nexmark flink-nexmark bench bench-nexmark bench-decode bench-engine bench-latency lock warm clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -59,6 +59,9 @@ house: lint type ## every check that is no test
 
 bless: $(DEV) ## rewrite the golden files of the text tests (review the diff)
 	@DERAS_BLESS=1 $(BIN)/python -m pytest -q tests/sql tests/golden $(ARGS)
+
+docs: $(DEV) ## make the generated reference pages anew
+	@$(BIN)/python -m deras.sql.functions.page
 
 flink-diff: $(DEV) ## compare the golden queries with a real Apache Flink (FLINK_PYTHON=python with apache-flink==2.3.0)
 	@$(BIN)/python tests/golden/flink_diff.py $(ARGS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 
@@ -48,3 +49,19 @@ def test_every_function_is_documented() -> None:
         assert f.doc.strip(), name
         # A first sentence that ends.
         assert f.doc.strip().split("\n")[0].endswith("."), name
+
+
+def test_the_reference_page_is_current() -> None:
+    from deras.sql.functions.page import page
+
+    stored = Path(__file__).parents[2] / "docs" / "reference" / "functions.md"
+    assert stored.read_text(encoding="utf-8") == page(), "run 'make docs'"
+
+
+def test_the_reference_page_has_every_function() -> None:
+    from deras.sql.functions.aggregates import BUILT, NAMES
+    from deras.sql.functions.page import page
+
+    text = page()
+    for name in (*(n for n in functions() if n[0].isalpha()), *NAMES, *BUILT):
+        assert re.search(rf"`(?:[^`]*, )?{re.escape(name)}\(", text), name

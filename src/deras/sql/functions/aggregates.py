@@ -34,6 +34,26 @@ NOT_YET = frozenset(
     f"BITMAP_{x}_AGG" for x in (*(f"{y}{z}" for y in ("BUILD", "AND", "OR", "XOR") for z in ("", "_CARDINALITY")),)
 )
 
+DOCUMENTED = (
+    ("COUNT(*)", "The number of rows."),
+    ("COUNT(any)", "The number of values."),
+    ("SUM(number)", "The sum, in the type of the argument (it wraps); of DECIMAL(p, s) a DECIMAL(38, s)."),
+    ("SUM0(number)", "The sum; 0 where there is no value. (**ours**)"),
+    ("AVG(number)", "The mean, in the type of the argument; of DECIMAL(p, s) a DECIMAL(38, max(6, s))."),
+    ("MIN(any), MAX(any)", "The least and the greatest value."),
+    ("FIRST_VALUE(any), LAST_VALUE(any)", "The first and the last value that came and is still there."),
+    ("STDDEV_POP(number), STDDEV_SAMP(number), STDDEV(number)", "The standard deviation, of all or of a sample."),
+    ("VAR_POP(number), VAR_SAMP(number), VARIANCE(number)", "The variance, of all or of a sample."),
+    ("PERCENTILE(number, share[, frequency])", "The value at a share (0 to 1, or an ARRAY of such), interpolated."),
+    ("LISTAGG(text[, separator])", "The values as one text with a separator (a comma) between them, as they came."),
+    ("ARRAY_AGG(any) [IGNORE NULLS]", "The values as an ARRAY, as they came; with NULLs."),
+    ("COLLECT(any)", "The values as a MULTISET."),
+    ("JSON_ARRAYAGG(any [ABSENT|NULL ON NULL])", "The values as a JSON array, as they came."),
+    ("JSON_OBJECTAGG(KEY text VALUE any [NULL|ABSENT ON NULL])", "Keys and values as a JSON object."),
+    ("GROUPING(key, …), GROUPING_ID(key, …)", "Which keys this row's set of GROUPING SETS leaves out."),
+)
+"""For the reference page."""
+
 GROUPING = ("GROUPING", "GROUPING_ID", "GROUP_ID")
 """What tells the sets of a GROUP BY apart; bound like aggregates, computed while planning."""
 
