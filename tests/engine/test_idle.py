@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import random
 from collections import Counter
 from typing import Any
@@ -11,14 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deras.core.delta import Delta
-from deras.core.schema import Schema
-from deras.core.types import BIGINT, STRING
+from deras.core.schema import Field, Schema
+from deras.core.types import BIGINT, STRING, timestamp
 from deras.engine.aggregates import AggregateCall, result_type
 from deras.engine.operators.changelog_normalize import ChangelogNormalize
 from deras.engine.operators.deduplicate import Deduplicate
 from deras.engine.operators.group_aggregate import GroupAggregate
 from deras.engine.operators.join import Join
+from deras.engine.operators.over import Over
 from deras.engine.operators.rank import Rank
+from deras.engine.over import WindowCall
 from deras.engine.ranking import SortKey
 from deras.testing.engine import Harness
 
@@ -341,3 +344,69 @@ def test_fresh_keys_for_hours_stay_few(kind: str) -> None:
         assert now < 10_000
     size = h.state.size()
     assert (size.keys, size.rows, size.expired) == (0, 0, 10_000)
+
+
+# ---- OVER
+
+TIMED = Schema.of(k=STRING, v=BIGINT, at=timestamp(3))
+
+
+def over(size: int | None, rowtime: bool) -> Over:
+    calls = [
+        WindowCall("COUNT", None, BIGINT),
+        WindowCall("MAX", 0, STRING),
+        WindowCall("SUM", 1, result_type("SUM", BIGINT)),
+        WindowCall("LAG", 1, BIGINT) if size is None else WindowCall("MIN", 1, BIGINT),
+    ]
+    fields = [Field(f"w{i}", c.type) for i, c in enumerate(calls)]
+    time = 2 if rowtime else None
+    return Over(TIMED, [0], time, "rows", size, calls, Schema((*TIMED.fields, *fields)), ttl=TTL)
+
+
+@pytest.mark.parametrize("rowtime", [False, True])
+@pytest.mark.parametrize("size", [None, 2])
+@settings(max_examples=8, deadline=None)
+@given(seed=st.integers(0, 1 << 30))
+def test_frames_begin_anew(seed: int, size: int | None, rowtime: bool) -> None:
+    rnd = random.Random(seed)
+    h = Harness(lambda: over(size, rowtime))
+    held: dict[str, list[int]] = {}
+    written: dict[str, int] = {}
+    now, log = 1000, []  # type: ignore[var-annotated]
+    for step in range(40):
+        now += rnd.choice([0, 1, 10, 40, 70, 130])
+        key, v = rnd.choice("abcd") * rnd.choice([1, 20]), rnd.randrange(100)
+        row = (key, v, dt.datetime(2020, 1, 1) + dt.timedelta(seconds=step))
+        if key in held and written[key] <= now - TTL:
+            del held[key]
+        held.setdefault(key, []).append(v)
+        written[key] = now
+        frame = held[key] if size is None else held[key][-size - 1 :]
+        last = min(frame) if size is not None else frame[-2] if len(frame) > 1 else None
+        base = int(dt.datetime(2020, 1, 1, tzinfo=dt.UTC).timestamp() * 1000)
+        out = h.step([Delta.of(TIMED, [row])], high=base + step * 1000 if rowtime else None, now=now)
+        assert out is not None
+        assert list(out.changes()) == [(1, (*row, len(frame), key, sum(frame), last))]
+        if rnd.random() < 0.2:
+            log += [(k, n, bytes(b)) for k, n, b in h.state.freeze(step).chunks()]
+            h.restart(log)
+    now += 10 * TTL
+    while (due := h.operator.wake()) is not None:
+        h.step([None], now=max(now, due))
+        now += TTL
+    size_now = h.state.size()
+    assert (size_now.keys, size_now.rows) == (0, 0)
+    assert size_now.expired
+
+
+def test_an_over_window_without_rows_forgets_too() -> None:
+    schema = Schema((*TIMED.fields, Field("n", BIGINT)))
+    calls = [WindowCall("COUNT", None, BIGINT)]
+    h = Harness(lambda: Over(TIMED, [0], None, "rows", None, calls, schema, ttl=TTL))
+    row = ("a", 1, dt.datetime(2020, 1, 1))
+    counts = []
+    for now in (1000, 1050, 1149, 1249, 1250):
+        out = h.step([Delta.of(TIMED, [row])], now=now)
+        assert out is not None
+        counts.append(next(iter(out.changes()))[1][-1])
+    assert counts == [1, 2, 3, 1, 2]

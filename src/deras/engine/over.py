@@ -447,6 +447,9 @@ class Frames:
 
     def release(self, ids: Words) -> None:
         """Forget these keys with all that they have."""
+        if not self._stored:
+            self.index.release(ids)
+            return
         index, rows = self.index, self._rows
         room = int(index.tab[ids, index.cell0 + self.x + k.COUNT].sum())
         out = np.empty(room, np.int64)
@@ -455,6 +458,8 @@ class Frames:
             held = np.unique(rows.tab[out[:m], self._c + k.OWN + i])
             values.release(held[held >= 0])
         rows.kill(out[:m])
+        if self._picks and not self.bounded:
+            rows.kill(self._held(ids))
         index.release(ids)
 
 

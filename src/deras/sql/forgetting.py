@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from deras.sql.plan import nodes as p
+from deras.sql.plan.over import Over
 from deras.sql.plan.rank import Deduplicate, Rank
 from deras.sql.plan.rel import walk
 from deras.sql.plan.show import duration
@@ -13,7 +14,7 @@ from deras.sql.plan.show import duration
 if TYPE_CHECKING:
     from deras.sql.plan.rel import Rel
 
-PARTS: dict[type[Rel], int] = {p.Aggregate: 1, p.Join: 2, p.ChangelogNormalize: 1, Rank: 1, Deduplicate: 1}
+PARTS: dict[type[Rel], int] = {p.Aggregate: 1, p.Join: 2, p.ChangelogNormalize: 1, Rank: 1, Deduplicate: 1, Over: 1}
 """How many parts of its state a node forgets by themselves. Exactly these types: what is bounded by watermarks, as
 windows and interval joins, forgets in its own way.
 """
@@ -38,6 +39,8 @@ def forgetting(rel: Rel, ttl: int) -> Rel:
             # Keys of NOT IN say what is not there, and rows that wait are given when the watermark passes them.
             if isinstance(r, p.Join) and r.half and r.residual is None:
                 n = 0
+            if isinstance(r, Over) and not _forgetting_over(r):
+                n = 0
             if isinstance(r, Deduplicate) and r.keep == "first" and r.input.schema[r.time].time == "rowtime":
                 n = 0
             given = [*r.ttl[:n], *(-1,) * (n - len(r.ttl))]
@@ -49,6 +52,12 @@ def forgetting(rel: Rel, ttl: int) -> Rel:
         return found
 
     return visit(rel)
+
+
+def _forgetting_over(over: Over) -> bool:
+    """Ranges of time forget by themselves; values of DISTINCT over all rows are not found again by their key."""
+    distinct = over.frame.lower is None and any(c.distinct for c in over.calls)
+    return over.streaming and "unbounded" in over.kept() and not distinct
 
 
 def forgets(rel: Rel) -> bool:

@@ -16,6 +16,7 @@ from deras.engine.kernels.index import ALIVE
 from deras.engine.operator import Operator, Out
 from deras.engine.over import Frames
 from deras.engine.rejects import reject_rows
+from deras.engine.state.idle import KeyClock
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from deras.core.time import Tick
     from deras.engine.over import WindowCall
     from deras.engine.state import State
+    from deras.engine.state.idle import Keys
 
 Words = npt.NDArray[np.int64]
 
@@ -41,6 +43,8 @@ class Over(Operator):
     a key can be forgotten when it has been silent for two and a half.
     By processing time rows come out at once (a range of time: a millisecond later, with all rows of theirs).
 
+    With a TTL a key without waiting rows is forgotten, without a word, when no row of it came for so long.
+
     Args:
         input: schema of the rows; append-only.
         partition: positions of the partition's columns.
@@ -50,6 +54,7 @@ class Over(Operator):
         calls: the functions.
         schema: the output: the input's columns, then one for each call.
         origin: what rejected rows are said to come from.
+        ttl: after how many ms of processing time without a row a key is forgotten; 0: never.
     """
 
     append_only = True
@@ -64,6 +69,7 @@ class Over(Operator):
         calls: Sequence[WindowCall],
         schema: Schema,
         origin: str = "OverAggregate",
+        ttl: int = 0,
     ) -> None:
         self.input = input
         self.partition = tuple(partition)
@@ -72,6 +78,7 @@ class Over(Operator):
         self.calls = tuple(calls)
         self.schema = schema
         self.origin = origin
+        self.ttl = ttl
         mode = k.ALL if size is None else k.ROWS if unit == "rows" else k.RANGE
         event = rowtime is not None
         peers = unit == "range" and (event or size is not None)
@@ -87,6 +94,7 @@ class Over(Operator):
         """Frames, and rows that wait."""
         self._frames.open(state)
         self._values = state.values("over")
+        self._clock = KeyClock(state, "keys", self._frames.index.types, self.ttl) if self.ttl else None
         if self._waits:
             self._pending = state.segments("pending", self.input, _CELLS, _CELLS - 1, [0, -1])
             self._queue = DueQueue(self._pending)
@@ -124,6 +132,11 @@ class Over(Operator):
         delta = deltas[0]
         if delta is not None and not delta.length:
             delta = None
+        if self._clock is not None:
+            self._clock.begin(tick.now)
+            self._forget(self._clock.stale())
+            if delta is not None:
+                self._forget(self._clock.visit([delta.columns[i] for i in self.partition], delta.length))
         if self.rowtime is None:
             return self._proctime_step(delta, tick)
         low = max(tick.low, int(self._values.get("watermark", MIN_WATERMARK)))
@@ -265,6 +278,22 @@ class Over(Operator):
         if old.any():
             self._frames.release(ids[old])
 
+    def _forget(self, keys: Keys) -> None:
+        columns, n = keys
+        if not n or self._clock is None:
+            return
+        index = self._frames.index
+        ids = index.lookup(columns, insert=False, length=n)
+        ids = ids[ids >= 0]
+        if self._waits:
+            waiting = index.tab[ids, self._cell(k.WAITING)] > 0
+            if waiting.any():
+                # What waits for the watermark is still to come: these keys live on.
+                self._clock.visit(index.key_columns(ids[waiting]), int(waiting.sum()))
+                ids = ids[~waiting]
+        self._frames.release(ids)
+        self._clock.count(len(ids))
+
     # ---- processing time
 
     def _proctime_step(self, delta: Delta | None, tick: Tick) -> Out:
@@ -297,16 +326,18 @@ class Over(Operator):
         return out
 
     def wake(self) -> int | None:
-        """By processing time: when the rows of a millisecond are complete."""
+        """By processing time: when the rows of a millisecond are complete. When it looks for idle keys."""
+        idle = None if self._clock is None else self._clock.due()
         if self.rowtime is not None or not self._waits:
-            return None
+            return idle
         due = self._queue.next()
-        return None if due is None else due + 1
+        return idle if due is None else due + 1 if idle is None else min(due + 1, idle)
 
     def explain(self) -> dict[str, Any]:
         """Facts for EXPLAIN."""
         frame = "UNBOUNDED" if self.size is None else f"{self.size}{' ms' if self.unit == 'range' else ''}"
         return {
+            **({"ttl": self.ttl} if self.ttl else {}),
             "operator": "OverAggregate",
             "keys": [self.input[i].name for i in self.partition],
             "time": "processing time" if self.rowtime is None else self.input[self.rowtime].name,

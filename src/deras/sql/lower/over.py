@@ -41,11 +41,12 @@ def _over(lowering: Lowering, rel: Over) -> Callable[[], Operator]:
 
         return _made(rel, make_updating)
     rowtime = rel.order[0].column if rel.time == "rowtime" else None
+    ttl = (rel.ttl or (0,))[0]
 
     def make() -> Operator:
         from deras.engine.operators.over import Over as Streaming
 
-        return Streaming(below, partition, rowtime, unit, lower, calls(), schema, origin)
+        return Streaming(below, partition, rowtime, unit, lower, calls(), schema, origin, ttl)
 
     return _made(rel, make)
 
