@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from deras.core import registry
 from deras.core.contracts import Connector, TableContext
 from deras.core.errors import OptionError
+from deras.core.lookups import TABLE_OPTIONS as LOOKUP_OPTIONS
 from deras.core.options import Option, Options, read_options
 
 if TYPE_CHECKING:
@@ -28,13 +29,7 @@ COMMON: tuple[Option, ...] = (
     Option("scan.watermark.alignment.max-drift", "duration", "How far a part may run ahead of its group."),
     Option("scan.watermark.alignment.update-interval", "duration", "Accepted; alignment is checked at every read."),
     Option("scan.watermark.emit.strategy", help="Accepted; watermarks are exact per row."),
-    Option("lookup.cache", help="Accepted; whole tables are kept, others are asked once a step for each key."),
-    Option("lookup.max-retries", "int", "How often a failed lookup is tried again (default: 3)."),
-    Option(
-        "lookup.full-cache.periodic-reload.interval",
-        "duration",
-        "Read a table that is looked up again after this time.",
-    ),
+    *LOOKUP_OPTIONS,
     Option("scan.parallelism", "int", "Accepted; work is spread by itself."),
     Option("sink.parallelism", "int", "Accepted; work is spread by itself."),
 )

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from deras.core.delta import Delta
 from deras.core.errors import ExternalError, InternalError
 from deras.core.schema import Schema
+from deras.core.time import MAX_WATERMARK
 from deras.engine.kernels import join as k
+from deras.engine.kernels.join import get_cell, put_cell
 from deras.engine.operator import Operator, Out, Program
 from deras.engine.operators.join import single
 from deras.engine.pairing import all_valid, with_partners
@@ -24,10 +28,15 @@ if TYPE_CHECKING:
     from deras.core.contracts import Lookup
     from deras.core.records import Rejected
     from deras.core.time import Tick
+    from deras.engine.lookup_cache import LookupCache
     from deras.engine.state import State
 
 Words = npt.NDArray[np.int64]
 JoinKind = Literal["inner", "left"]
+Take = Callable[[Words], "list[Column]"]
+# Cells of a row that waits: when it asks again or that it need not, how often it still may, the watermark that it saw.
+_DUE, _LEFT, _MARK, _CELLS = 0, 1, 2, 3
+_DECIDED = -1
 
 
 class _Rows:
@@ -77,6 +86,12 @@ class LookupJoin(Operator):
         reload: ms of processing time after which a whole table is read again; 0: never.
         retries: how often a question is asked again that failed for a reason that may pass.
         origin: what rejected rows are said to come from.
+        cache: keeps what ``fetch`` found.
+        again: ms of processing time after which a row that found nothing asks again; 0: never.
+        attempts: how often it asks again.
+        ordered: whether rows behind one that waits wait, too.
+
+    A row that waits is state. The watermark waits with it; at the end of the input it asks a last time.
     """
 
     append_only = True
@@ -93,6 +108,10 @@ class LookupJoin(Operator):
         reload: int = 0,
         retries: int = 3,
         origin: str = "LookupJoin",
+        cache: LookupCache | None = None,
+        again: int = 0,
+        attempts: int = 0,
+        ordered: bool = True,
     ) -> None:
         self.input = input
         self.found = found
@@ -105,45 +124,186 @@ class LookupJoin(Operator):
         self.reload = reload
         self.retries = retries
         self.origin = origin
+        self.cache = cache
+        self.again = again
+        self.attempts = attempts
+        self.ordered = ordered
         self._lookup: Lookup | None = None
         self._whole: _Rows | None = None
         self._read_at = 0
+        self._held: int | None = None
+        self._next: int | None = None
+
+    def open(self, state: State) -> None:
+        """Rows that wait."""
+        if self.again:
+            self._waiting = state.segments("waiting", self.input, _CELLS, _CELLS)
+            state.on_restore(self._note)
 
     def attach(self, lookup: Lookup) -> None:
         """The table. Called once, before the first step."""
         self._lookup = lookup
 
+    def hold(self, high: int) -> int:
+        """The watermark waits with the first row that does."""
+        return high if self._held is None else min(high, self._held)
+
+    def wake(self) -> int | None:
+        """When the first row asks again."""
+        return self._next
+
     def step(self, deltas: Sequence[Any], tick: Tick) -> Out:
         """Look the keys of one step up."""
         delta = deltas[0]
-        if delta is None or not delta.length:
-            return Out()
+        if delta is not None and not delta.length:
+            delta = None
         if self._lookup is None:
             raise InternalError("a lookup join has no table")
+        dropped: list[Rejected] = []
+        if self.again:
+            return Out(self._step_waiting(delta, tick, dropped), dropped)
+        if delta is None:
+            return Out()
+        return Out(self._joined(delta, *self._pairs(delta, tick), tick, dropped), dropped)
+
+    def _joined(
+        self, delta: Delta, outer: Words, inner: Words, take: Take, tick: Tick, dropped: list[Rejected]
+    ) -> Delta | None:
+        found = with_partners(
+            delta, outer, inner, take, keep_all=self.kind == "left", schema=self.schema,
+            residual=self.residual, joined=self.joined, tick=tick, origin=self.origin, dropped=dropped,
+        )  # fmt: skip
+        if self.cache is not None:
+            self.cache.trim()
+        return found
+
+    def _pairs(self, delta: Delta, tick: Tick, anew: bool = False) -> tuple[Words, Words, Take]:
+        """Positions of rows, their partners, and what gives the partners' columns."""
+        assert self._lookup is not None  # noqa: S101
         keys = [delta.columns[i] for i in self.keys]
         if self._lookup.whole:
-            if self._whole is None or (self.reload and tick.now - self._read_at >= self.reload):
+            if self._whole is None or anew or (self.reload and tick.now - self._read_at >= self.reload):
                 rows = self._asked(self._lookup.rows)
                 self._whole = _Rows(rows.columns, self.table_keys, rows.length)
                 self._read_at = tick.now
             table = self._whole
-        else:
-            table = self._fetched(self._lookup, keys, delta.length)
-        outer, inner = table.pairs(keys, delta.length)
-        dropped: list[Rejected] = []
-        out = with_partners(
-            delta, outer, inner, table.take, keep_all=self.kind == "left", schema=self.schema,
-            residual=self.residual, joined=self.joined, tick=tick, origin=self.origin, dropped=dropped,
-        )  # fmt: skip
-        return Out(out, dropped)
+            return (*table.pairs(keys, delta.length), table.take)
+        distinct = self._distinct(keys, delta.length)
+        if self.cache is None:
+            table = self._fetched(self._lookup, distinct)
+            return (*table.pairs(keys, delta.length), table.take)
+        if len(distinct[0]):
+            unknown = self.cache.unknown(distinct, tick.now)
+            if len(unknown):
+                asked = [c.take(unknown) for c in distinct]
+                self.cache.add(asked, self._ask(self._lookup, asked), tick.now)
+        return (*self.cache.pairs(self.cache.found(keys, delta.length)), self.cache.take)
 
-    def _fetched(self, lookup: Lookup, keys: Sequence[Column], n: int) -> _Rows:
-        index = Index([c.type for c in keys], 0, saved=False)
+    def _distinct(self, keys: Sequence[Column], n: int) -> list[Column]:
+        """Each key once, in the order of arrival, without NULLs."""
+        index = Index([c.type.with_nullable(False) for c in keys], 0, saved=False)
         ok = all_valid(keys)
         places = np.arange(n) if ok is None else np.flatnonzero(ok)
         _, first = np.unique(index.lookup(keys, places, length=len(places)), return_index=True)
-        rows = self._asked(lambda: lookup.fetch([c.take(places[np.sort(first)]) for c in keys]))
+        return [c.take(places[np.sort(first)]) for c in keys]
+
+    def _fetched(self, lookup: Lookup, distinct: list[Column]) -> _Rows:
+        rows = self._ask(lookup, distinct) if len(distinct[0]) else Delta.empty(self.found)
         return _Rows(rows.columns, self.table_keys, rows.length)
+
+    def _ask(self, lookup: Lookup, keys: list[Column]) -> Delta:
+        found: Delta = self._asked(lambda: lookup.fetch(keys))
+        return found
+
+    # ---- rows that found nothing and ask again
+
+    def _missing(self, delta: Delta, outer: Words) -> npt.NDArray[np.bool_]:
+        """Which rows found nothing and might yet: those without a NULL in the key."""
+        missing = np.ones(delta.length, np.bool_)
+        missing[outer] = False
+        ok = all_valid([delta.columns[i] for i in self.keys])
+        return missing if ok is None else missing & ok
+
+    def _step_waiting(self, fresh: Delta | None, tick: Tick, dropped: list[Rejected]) -> Delta | None:
+        """Ask for new rows and for those whose time has come; give those that are decided and need not wait."""
+        old = self._waiting.snapshot().ids()
+        n = len(old)
+        cells = np.empty((_CELLS, n), np.int64)
+        for place in range(_CELLS):
+            get_cell(old, self._waiting.tab, self._waiting.cell0 + place, cells[place])
+        rows = Delta(self.input, self._waiting.take(old), None, cells[_MARK], n) if n else None
+        if fresh is not None:
+            fresh = single(fresh)
+            new = np.empty((_CELLS, fresh.length), np.int64)
+            new[_DUE], new[_LEFT], new[_MARK] = tick.now, self.attempts, fresh.mark_array()
+            fresh = Delta(self.input, fresh.columns, None, new[_MARK], fresh.length)
+            rows = fresh if rows is None else Delta.concat([rows, fresh])
+            cells = np.concatenate([cells, new], axis=1)
+        if rows is None:
+            return None
+        last = tick.high >= MAX_WATERMARK
+        due, left = cells[_DUE], cells[_LEFT]
+        asked = np.flatnonzero((due != _DECIDED) & ((due <= tick.now) | last))
+        answer = None
+        if len(asked):
+            some = rows.take(asked)
+            answer = self._pairs(some, tick, anew=bool((asked < n).any()))
+            missing = self._missing(some, answer[0])
+            waits = asked[missing & (left[asked] > 0) & (not last)]
+            due[asked] = _DECIDED
+            due[waits] = tick.now + self.again
+            left[waits] -= 1
+        decided = due == _DECIDED
+        if self.ordered and not decided.all():
+            decided[int(np.argmin(decided)) :] = False
+        given = np.flatnonzero(decided)
+        out = None
+        if len(given):
+            mine = rows.take(given)
+            # A row that was decided behind one that waits is asked for once more: nothing was kept for it.
+            outer, inner, take = self._restricted(answer, asked, given, mine, tick)
+            held = cells[_MARK][~decided]
+            if len(held):
+                mine = Delta(mine.schema, mine.columns, None, np.minimum(mine.mark_array(), held.min()), mine.length)
+            out = self._joined(mine, outer, inner, take, tick, dropped)
+        self._waiting.kill(old[decided[:n]])
+        stay = old[~decided[:n]]
+        self._put(stay, cells[:, :n][:, ~decided[:n]])
+        self._waiting.touch(stay)
+        if fresh is not None and not decided[n:].all():
+            more = np.flatnonzero(~decided[n:])
+            added = self._waiting.append(fresh.take(more).columns, len(more))
+            self._put(added, cells[:, n + more])
+        self._waiting.tidy()
+        self._note()
+        return out
+
+    def _restricted(
+        self, answer: tuple[Words, Words, Take] | None, asked: Words, given: Words, mine: Delta, tick: Tick
+    ) -> tuple[Words, Words, Take]:
+        """What was found for the rows that are given now; asked for anew if some were not asked in this step."""
+        if answer is None or not np.isin(given, asked).all():
+            return self._pairs(mine, tick)
+        outer, inner, take = answer
+        outer = asked[outer]
+        here = np.isin(outer, given)
+        return np.searchsorted(given, outer[here]), inner[here], take
+
+    def _put(self, ids: Words, cells: Words) -> None:
+        for place in range(_CELLS):
+            put_cell(ids, self._waiting.tab, self._waiting.cell0 + place, np.ascontiguousarray(cells[place]))
+
+    def _note(self) -> None:
+        """When something is to be done, and how far the watermark may go."""
+        ids = self._waiting.snapshot().ids()
+        if not len(ids):
+            self._held = self._next = None
+            return
+        due, mark = np.empty(len(ids), np.int64), np.empty(len(ids), np.int64)
+        get_cell(ids, self._waiting.tab, self._waiting.cell0 + _DUE, due)
+        get_cell(ids, self._waiting.tab, self._waiting.cell0 + _MARK, mark)
+        self._held = int(mark.min())
+        self._next = int(due[due != _DECIDED].min())
 
     def _asked(self, question: Any) -> Any:
         for _ in range(self.retries):
@@ -161,7 +321,7 @@ class LookupJoin(Operator):
             "operator": "LookupJoin",
             "type": self.kind.upper(),
             "on": [f"{a} = {b}" for a, b in zip(*names, strict=True)],
-            "state": "none",
+            "state": "rows that found nothing and ask again" if self.again else "none",
             "bounded": True,
         }
 

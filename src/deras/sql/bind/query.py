@@ -9,8 +9,9 @@ from deras.core.errors import BindError, PlanError, Span
 from deras.core.schema import Field, Schema
 from deras.core.types import Kind, SqlType
 from deras.sql.bind.expressions import WINDOW_WORDS, ExprBinder, not_yet
-from deras.sql.bind.lifetimes import Lifetimes
 from deras.sql.bind.grouping import aggregate_sets, grouping, is_grouping, kept_times
+from deras.sql.bind.lifetimes import Lifetimes
+from deras.sql.bind.lookups import LookupHints
 from deras.sql.bind.over import Windows, over_refs, plan_over
 from deras.sql.bind.rank import bind_ordered
 from deras.sql.bind.relations import bind_relation, identity
@@ -43,6 +44,7 @@ class QueryBinder:
     ctes: dict[str, p.Rel] = field(default_factory=dict)
     outer: Correlation | None = None
     lifetimes: Lifetimes = field(default_factory=Lifetimes)
+    lookups: LookupHints | None = None
 
     def inner(self, outer: Correlation) -> QueryBinder:
         """The binder of a subquery that may read this query's columns."""
@@ -177,12 +179,14 @@ class SelectBinder:
         for hint in x.hints:
             if hint.name.upper() not in _HINTS:
                 raise not_yet(f"hint {hint.name}", hint.span)
-        lifetimes = Lifetimes(x.hints)
+        lifetimes, lookups = Lifetimes(x.hints), LookupHints(x.hints, self.context)
         if x.source is not None:
-            before, self.q.lifetimes = self.q.lifetimes, lifetimes
+            before = self.q.lifetimes, self.q.lookups
+            self.q.lifetimes, self.q.lookups = lifetimes, lookups
             self.rel, self.scope = bind_relation(self.q, x.source)
-            self.q.lifetimes = before
+            self.q.lifetimes, self.q.lookups = before
         lifetimes.check(self.scope)
+        lookups.finish()
         self._ttl = lifetimes.of(self.scope)
         self.scope.outer = self.q.outer
         if x.where is not None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from deras.core import registry
 from deras.core.contracts import TableContext
 from deras.core.errors import BindError, OptionError, PlanError, Span, did_you_mean
+from deras.core.lookups import TABLE_OPTIONS as LOOKUP_OPTIONS
 from deras.core.options import Option, read_options
 from deras.core.schema import Field, Schema
 from deras.core.types import Kind, SqlType
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from deras.sql.bind.context import BindContext
 
 COMMON: tuple[Option, ...] = (
+    *LOOKUP_OPTIONS,
     Option("scan.watermark.idle-timeout", "duration", "A part silent for so long leaves the minimum of watermarks."),
     Option("scan.watermark.idle-advance", "bool", "While all parts are idle the watermark goes on with the clock."),
     Option("scan.watermark.alignment.group", help="Tables of one group advance together."),

@@ -9,6 +9,7 @@ from deras.core.errors import BindError, PlanError
 from deras.core.schema import Schema
 from deras.sql.bind.expressions import ExprBinder
 from deras.sql.bind.joins import joined
+from deras.sql.bind.lookups import check_lookup
 from deras.sql.bind.scope import Scope
 from deras.sql.expr import nodes as e
 from deras.sql.functions.operators import comparison
@@ -19,6 +20,7 @@ from deras.sql.syntax import ast
 
 if TYPE_CHECKING:
     from deras.core.errors import Span
+    from deras.sql.bind.lookups import Settings
     from deras.sql.bind.query import QueryBinder
     from deras.sql.plan.joins import JoinKind
 
@@ -188,7 +190,11 @@ def bind_as_of(q: QueryBinder, r: ast.Join, right_ref: ast.TableRef) -> tuple[p.
     plain = replace(r, kind=r.kind if r.kind != "COMMA" else "CROSS")
     rel, scope = joined(q, plain, kind, left, left_scope, right, right_scope)
     if attribute == "proctime":
-        found = _present(rel, right, right_ref.span)
+        alias = () if right_ref.alias is None else (right_ref.alias.name.name,)
+        said = () if q.lookups is None else q.lookups.take((*alias, right_ref.name.names[-1]))
+        if said and isinstance(right, p.ViewScan):
+            q.context.warnings.append("LOOKUP changes nothing here: a materialized view is read as it is.")
+        found = _present(rel, right, right_ref.span, said)
     else:
         found = _versions(rel, time.index, right_ref.span, q.context.settings.zone)
     columns = [replace(c, field=replace(found.schema[c.index], name=c.field.name)) for c in scope.columns]
@@ -208,10 +214,10 @@ def _versions(rel: p.Rel, time: int, span: Span, zone: str) -> p.Rel:
     return _over(keyed, found) if isinstance(keyed, p.Calc) else found
 
 
-def _present(rel: p.Rel, table: p.Rel, span: Span) -> p.Rel:
+def _present(rel: p.Rel, table: p.Rel, span: Span, said: Settings) -> p.Rel:
     """The join with what a table holds now; projections above it stay."""
     if isinstance(rel, p.Calc):
-        return _over(rel, _present(rel.input, table, span))
+        return _over(rel, _present(rel.input, table, span, said))
     assert isinstance(rel, p.Join)  # noqa: S101
     keyed = join_keys(rel, fallible=True)
     join = keyed.input if isinstance(keyed, p.Calc) else keyed
@@ -225,7 +231,8 @@ def _present(rel: p.Rel, table: p.Rel, span: Span) -> p.Rel:
             schema, join.left, join.right, join.kind, join.left_keys, join.right_keys, None, None, join.residual
         )  # fmt: skip
     elif isinstance(table, p.Scan) and len(table.schema) == len(table.table.schema):
-        found = _lookup(join, table, schema, span)
+        check_lookup(table.table.name, dict(table.options), span)
+        found = replace(_lookup(join, table, schema, span), settings=said)
     else:
         raise PlanError(
             "only a table without computed columns or a materialized view can be looked up",

@@ -105,16 +105,33 @@ def _lookup(lowering: Lowering, rel: LookupJoin, inputs: list[int], text: str) -
     origin = lowering.origin("LookupJoin")
     from deras.core.options import parse_duration
 
-    every = options.get("lookup.full-cache.periodic-reload.interval")
-    reload = 0 if every is None else int(parse_duration(every))
+    def ms(texts: dict[str, str], name: str) -> int:
+        return int(parse_duration(texts[name])) if name in texts else 0
+
+    said = dict(rel.settings)
+    reload = ms(options, "lookup.full-cache.periodic-reload.interval")
     retries = int(options.get("lookup.max-retries", "3"))
+    partial = options.get("lookup.cache", "").upper() == "PARTIAL"
+    again, attempts = ms(said, "fixed-delay"), int(said.get("max-attempts", "0"))
+    ordered = said.get("output-mode", "ordered").lower() == "ordered"
+    part = "lookup.partial-cache."
+    missing = options.get(part + "cache-missing-key", options.get(part + "caching-missing-key", "true"))
+    # What is missing is asked for again: it must not be found missing in the cache.
+    keep_missing = missing.strip().lower() == "true" and not again
 
     def make() -> Operator:
+        from deras.engine.lookup_cache import LookupCache
         from deras.engine.operators import lookup_join as engine
 
+        cache = None
+        if partial:
+            cache = LookupCache(
+                rel.found, rel.table_keys, int(options.get(part + "max-rows", "0")),
+                ms(options, part + "expire-after-write"), ms(options, part + "expire-after-access"), keep_missing,
+            )  # fmt: skip
         return engine.LookupJoin(
             below, rel.found, rel.keys, rel.table_keys, kind, _residual(below, rel.found, rel.residual, zone),
-            rel.schema, reload, retries, origin,
+            rel.schema, reload, retries, origin, cache, again, attempts, ordered,
         )  # fmt: skip
 
     spec = LookupSpec(rel.table.name, options, rel.found, rel.table_keys)

@@ -236,12 +236,35 @@ class LookupJoin(Unary):
         return f"LookupJoin(table: {self.table.name}, kind: {self.kind}, on: [{', '.join(on)}]{rest}{more})"
 
     def kept(self) -> str:
-        """Its cache, which is no state."""
-        return "no state; a cache of the table's rows"
+        """Rows that ask again; the cache is no state."""
+        options, kept = dict(self.options), []
+        if "fixed-delay" in dict(self.settings):
+            kept.append("rows that found nothing until they ask again")
+        cache = options.get("lookup.cache", "").upper()
+        if cache == "PARTIAL":
+            rows = options.get("lookup.partial-cache.max-rows")
+            kept.append(f"a cache of {f'at most {rows}' if rows else 'all found'} rows, which is no state")
+        elif cache != "NONE":
+            kept.append("no state; a table that comes whole is kept in memory")
+        return ", ".join(kept) or "no state"
+
+    def warnings(self) -> list[str]:
+        """A cache that only grows."""
+        options = dict(self.options)
+        bounds = ("max-rows", "expire-after-write", "expire-after-access")
+        if options.get("lookup.cache", "").upper() != "PARTIAL" or any(
+            f"lookup.partial-cache.{b}" in options for b in bounds
+        ):
+            return []
+        return [
+            f"The lookup cache of '{self.table.name}' keeps every key for ever: set 'lookup.partial-cache.max-rows' or "
+            "'lookup.partial-cache.expire-after-write'."
+        ]
 
     def normal(self) -> str:
         """The table by name and options."""
         options = ";".join(f"{k}={v}" for k, v in sorted(self.options))
         parts = [self.table.name, options, self.kind, str(self.keys), str(self.table_keys)]
         parts += [] if self.residual is None else [expression(self.residual)]
+        parts += [f"{k}={v}" for k, v in self.settings]
         return f"lookup[{'|'.join(parts)}]({self.input.normal()})"
