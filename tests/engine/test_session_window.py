@@ -152,6 +152,62 @@ def test_rows_in_any_order_and_any_steps(rows: list[Any], delay: int, keys: list
     assert is_empty(run.operator)
 
 
+CLOSE = Schema((Field("ts", T3, "rowtime"), Field("k", STRING), Field("x", INT)))
+CLOSE_ROWS = st.lists(st.tuples(st.integers(0, 200), st.sampled_from(["a", "b"]), st.integers(-9, 9)), min_size=10, max_size=30)  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["cells", "rows"])
+@pytest.mark.parametrize("crash", [False, True])
+def test_a_row_between_makes_one_of_open_sessions(kind: str, crash: bool) -> None:
+    calls = calls_of(CLOSE, ("COUNT", 2, {"distinct": kind == "rows"}), ("SUM", 2), ("MIN", 2))
+    out = Schema.of(k=STRING, n=BIGINT, total=INT, least=INT, start=T3, end=T3)
+    run = Run(CLOSE, lambda: SessionAggregate(CLOSE, 0, GAP, None, [1], calls, out, [0, 1, 2, 3, "start", "end"]), 100)
+    # 0, 15 and 30 are sessions of their own until 8 joins the first two, then 22 the third to them; b has its own.
+    for time, key, x in [(0, "a", 5), (15, "a", 3), (30, "a", 1), (8, "b", 9), (8, "a", 2), (22, "a", 4), (50, "a", 7)]:
+        run.step([(at(time), key, x)])
+        if crash:
+            run.crash()
+    run.step(ended=True)
+    assert [(*r[:4], ms_of(r[4]), ms_of(r[5])) for r, _ in run.rows] == [
+        ("b", 1, 9, 9, 8, 18),
+        ("a", 5, 15, 1, 0, 40),
+        ("a", 1, 7, 7, 50, 60),
+    ]
+    assert is_empty(run.operator)
+
+
+@pytest.mark.parametrize("kind", ["cells", "rows", "table"])
+@settings(max_examples=40, deadline=None)
+@given(CLOSE_ROWS, st.sampled_from([30, 300]), st.data())
+def test_sessions_that_meet_in_any_steps(kind: str, rows: list[Any], delay: int, data: st.DataObject) -> None:
+    over, late = sessions_of(rows, delay, [1])
+    calls = calls_of(CLOSE, ("COUNT", 2, {"distinct": kind == "rows"}), ("SUM", 2), ("MIN", 2))
+    out = Schema.of(k=STRING, n=BIGINT, total=INT, least=INT, start=T3, end=T3)
+    table = Schema((*CLOSE.fields, Field("s", T3), Field("e", T3), Field("t", T3, "rowtime")))
+
+    def make() -> Any:
+        if kind == "table":
+            return SessionTable(CLOSE, 0, GAP, None, [1], table)
+        return SessionAggregate(CLOSE, 0, GAP, None, [1], calls, out, [0, 1, 2, 3, "start", "end"])
+
+    run = Run(CLOSE, make, delay)
+    drive(run, rows, data)
+    want: list[Any] = []
+    for (key,), start, end, mine, _ in over:
+        xs = [rows[i][2] for i in mine]
+        if kind == "table":
+            want += [(*rows[i], start, end, end - 1) for i in mine]
+        else:
+            want.append((key, len(set(xs) if kind == "rows" else xs), sum(xs), min(xs), start, end))
+    if kind == "table":
+        found = [(ms_of(r[0]), *r[1:3], *map(ms_of, r[3:])) for r, _ in run.rows]
+    else:
+        found = [(*r[:4], *map(ms_of, r[4:])) for r, _ in run.rows]
+    assert found == want
+    assert len(run.late) == len(late)
+    assert is_empty(run.operator)
+
+
 def test_sessions_of_one_key_may_overlap() -> None:
     """Behind a session that has fired a row may open another, which a later one joins."""
     s = Schema((Field("ts", T3, "rowtime"),))
@@ -162,6 +218,24 @@ def test_sessions_of_one_key_may_overlap() -> None:
     run.step(ended=True)
     # 0 fires at watermark 15; 9 and 7 join 15; 4 touches nothing that is over.
     assert [(n, ms_of(a), ms_of(b)) for (n, a, b), _ in run.rows] == [(1, 0, 10), (5, 4, 31)]
+
+
+@pytest.mark.parametrize("batch", [1, 3])
+def test_a_session_is_over_at_its_last_millisecond(batch: int) -> None:
+    """Within one step too: a row that comes then opens another."""
+    s = Schema((Field("ts", T3, "rowtime"), Field("k", STRING)))
+    out = Schema.of(k=STRING, n=BIGINT, start=T3, end=T3)
+    calls = calls_of(s, ("COUNT", None))
+    for time, want in (
+        (8, [("a", 2, 0, 15), ("b", 1, 8, 18)]),
+        (9, [("a", 1, 0, 10), ("a", 1, 5, 15), ("b", 1, 9, 19)]),
+    ):
+        run = Run(s, lambda: SessionAggregate(s, 0, GAP, None, [1], calls, out, [0, 1, "start", "end"]), 0)
+        rows = [(at(0), "a"), (at(time), "b"), (at(5), "a")]
+        for i in range(0, 3, batch):
+            run.step(rows[i : i + batch])
+        run.step(ended=True)
+        assert [(k, n, ms_of(a), ms_of(b)) for (k, n, a, b), _ in run.rows] == want
 
 
 def test_a_late_row_says_why() -> None:
