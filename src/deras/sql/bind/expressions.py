@@ -14,8 +14,8 @@ from deras.sql.bind.scope import AmbiguousError, Scope, nested
 from deras.sql.expr import nodes as e
 from deras.sql.expr.moments import parse_date, parse_time, parse_timestamp
 from deras.sql.functions import aggregates, operators, registry
-from deras.sql.functions.registry import ArgumentError, cast_to
 from deras.sql.functions.process import UserProcess
+from deras.sql.functions.registry import ArgumentError, cast_to
 from deras.sql.functions.udaf import UserAggregate
 from deras.sql.functions.udf import UserFunction, optional
 from deras.sql.syntax import ast
