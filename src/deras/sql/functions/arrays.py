@@ -1,7 +1,5 @@
 """Functions of arrays. Elements are counted from 1; two NULL elements are equal."""
 
-
-
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
@@ -9,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 from deras.core import types as t
 from deras.core.types import Kind, SqlType
 from deras.sql.functions.hosts import array_as, call_host, each, element_with, frozen, host
-from deras.sql.functions.registry import ArgumentError, cast_to, scalar
+from deras.sql.functions.registry import ArgumentError, CallContext, cast_to, scalar
 from deras.sql.types import common_type
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
+    import polars as pl
 
     from deras.sql.expr.nodes import Expr, Where
 
@@ -298,13 +298,21 @@ def array_min(a: list[Any]) -> Any:
     return min((v for v in a if v is not None), default=None)
 
 
+def _split(x: str, separator: str) -> list[str]:
+    return x.split(separator) if separator else list(x)
+
+
+_split_each = each(_split)
+
+
 @scalar("SPLIT(text, text) -> ARRAY<STRING>", kind="host", result=lambda _: t.array(t.STRING))
-@each
-def split(x: str, separator: str) -> list[str]:
+def split(c: CallContext, x: pl.Series, separator: pl.Series) -> Any:
     """The parts of a text between separators; an empty separator parts all characters.
 
     Example:
         >>> SPLIT('a,b', ',')
         [a, b]
     """
-    return x.split(separator) if separator else list(x)
+    if c.literal[1] and len(x) and separator[0]:
+        return x.str.split(separator[0])
+    return _split_each(c, x, separator)

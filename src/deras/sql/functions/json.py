@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import functools
 import json
 import math
 import re
@@ -36,15 +35,19 @@ class _Bad(Exception):
     """The text is no JSON, or the path leads nowhere in strict mode."""
 
 
-@functools.lru_cache(maxsize=1024)
 def parse(text: str) -> Any:
-    """The value of a JSON text; ``_Bad`` where it is none."""
+    """The value of a JSON text, fractions as floats; ``_Bad`` where it is none."""
+    try:
+        return orjson.loads(text)
+    except ValueError:
+        raise _Bad from None
+
+
+def parse_exactly(text: str) -> Any:
+    """The same with the digits of fractions as they are, and whole numbers without bounds."""
     if not _EXACT.search(text):
-        try:
-            return orjson.loads(text)
-        except ValueError:
-            raise _Bad from None
-    try:  # fractions keep their digits, whole numbers have no bounds
+        return parse(text)
+    try:
         return json.loads(text, parse_float=Decimal, parse_constant=_refuse)
     except (ValueError, RecursionError):
         raise _Bad from None
@@ -79,9 +82,11 @@ def _look(text: str, path: str) -> tuple[bool, Any]:
         found = parse_path(path)
     except PathError:
         raise _Bad from None
-    value = parse(text)
     try:
-        return found.lax, found.read(value)
+        value = found.read(parse(text))
+        if isinstance(value, (float, dict, list)):
+            value = found.read(parse_exactly(text))
+        return found.lax, value
     except LookupError:
         if found.lax:
             return True, None
@@ -425,7 +430,7 @@ def json_string(args: Sequence[Expr], at: Where | None) -> Expr:
 
 def _normal(x: str) -> Any:
     try:
-        return dump(parse(x))
+        return dump(parse_exactly(x))
     except _Bad:
         return FAILED
 
