@@ -70,7 +70,7 @@ class UserFunction:
 
 
 if TYPE_CHECKING:
-    AnyFunction = UserFunction | UserTableFunction | UserAggregate | UserProcess
+    AnyFunction: typing.TypeAlias = UserFunction | UserTableFunction | UserAggregate | UserProcess
 
 
 def type_of(given: Any) -> SqlType:
@@ -147,7 +147,7 @@ def udf(
         return f
     f = opened(f)
     target = f.eval if hasattr(f, "eval") else f
-    given = name or getattr(f, "__name__", type(f).__name__)
+    given: str = name or getattr(f, "__name__", None) or type(f).__name__
     if func_type not in typing.get_args(FuncType):
         raise ConfigError(
             f"func_type {func_type!r} of function '{given}' is unknown", hint="Use general, polars, numpy or pandas."
