@@ -16,7 +16,6 @@ from deras.engine.kernels import agg as k
 from deras.engine.kernels import agg_final as f
 from deras.engine.kernels import agg_values as v
 from deras.engine.lists import ValueLists, changed_lists
-from deras.engine.operator import RowErrors
 from deras.engine.state.rowset import LIST
 from deras.engine.user_aggregates import UserGroups
 
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
 
     from deras.core.delta import Delta
     from deras.core.schema import Schema
+    from deras.engine.operator import RowErrors
     from deras.engine.state import Index, State
 
 Words = npt.NDArray[np.int64]

@@ -58,6 +58,7 @@ def bind_relation(q: QueryBinder, r: ast.Relation) -> tuple[p.Rel, Scope]:
 
 
 def aliased(rel: p.Rel, alias: ast.Alias | None, name: str, path: tuple[str, ...] = ()) -> tuple[p.Rel, Scope]:
+    """A relation under its alias, or under its own name."""
     if alias is None:
         return rel, Scope.of(rel.schema, name, path)
     schema = rel.schema
