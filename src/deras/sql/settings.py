@@ -102,6 +102,8 @@ KNOWN: tuple[Option, ...] = (
         None,
         choices=("quarantine", "fail"),
     ),
+    Option("table.exec.emit.early-fire.enabled", "bool", "Windows also give their results so far.", False),
+    Option("table.exec.emit.early-fire.delay", "duration", "Time between results so far; 0: with every row."),
     Option("deras.strict-flink", "bool", "Refuse what is not Flink's.", False),
     Option("deras.idle-advance", "bool", "While a table is idle its watermark goes on with the clock.", False),
     Option("deras.step.max-rows", "int", "Most rows in one step.", 65_536),

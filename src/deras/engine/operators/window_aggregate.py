@@ -236,6 +236,7 @@ class WindowAggregate(Operator):
         groups = self._groups
         keys = [Column.of_words(_END, places), *(taken.columns[i] for i in self.keys)]
         touched = groups.update(taken, keys, keep_old=False)
+        self._note(touched.ids)
         tab, cell = groups.groups.tab, groups.groups.cell0 + groups.extra
         fresh = np.flatnonzero(tab[touched.ids, cell] == 0)
         if len(fresh):
@@ -253,6 +254,9 @@ class WindowAggregate(Operator):
         at = sorted(failed)
         errors = [RowErrors(np.array(at, np.int64), [failed[i] for i in at], "udf")]
         return reject_errors(delta, errors, self.origin, self.rowtime)
+
+    def _note(self, ids: Words) -> None:
+        """These groups got rows."""
 
     def _list(self, ids: Words, places: Words) -> None:
         """Remember new groups with their windows or slices."""
@@ -439,5 +443,7 @@ def _by_place(ids: Words, places: Words) -> list[tuple[int, Words]]:
 
 def _distinct(marks: Words) -> Words:
     """The distinct values of a rising array."""
-    found: Words = marks[np.concatenate([np.ones(1, np.bool_), np.diff(marks) != 0])]
+    fresh = np.ones(len(marks), np.bool_)
+    fresh[1:] = marks[1:] != marks[:-1]
+    found: Words = marks[fresh]
     return found

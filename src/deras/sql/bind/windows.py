@@ -58,6 +58,12 @@ def bind_window(q: QueryBinder, call: ast.Call) -> p.Rel:
     if name == "SLIDING":
         size = _interval(q, args["SIZE"], "SIZE")
         return _sliding(q, rel, args, call, size, partition(q, scope, table))
+    if q.context.settings.strict_flink and _early(q) is not None:
+        raise PlanError(
+            "window table functions give no early results in Flink",
+            span=call.span,
+            hint="RESET 'table.exec.emit.early-fire.enabled', or group by the window: GROUP BY TUMBLE(…).",
+        )
     if table.partition_by:
         raise BindError(
             f"{name} takes no PARTITION BY", span=args["DATA"].span, hint="Group by the key beside the window."
@@ -113,7 +119,21 @@ def window(q: QueryBinder, rel: p.Rel, index: int, name: str, size: int, slide: 
     rel, schema = _with_bounds(rel, field)
     time = None if field.time == "proctime" else index
     kind: p.WindowKind = name.lower()  # type: ignore[assignment]
-    return p.WindowTvf(schema, rel, time, kind, size, slide, offset, _zone(q, field))
+    return p.WindowTvf(schema, rel, time, kind, size, slide, offset, _zone(q, field), _early(q))
+
+
+def _early(q: QueryBinder) -> int | None:
+    """After how many ms windows give their results so far; None: only when they end."""
+    settings = q.context.settings
+    if not settings.get("table.exec.emit.early-fire.enabled"):
+        return None
+    delay = settings.get("table.exec.emit.early-fire.delay")
+    if delay is None:
+        raise PlanError(
+            "'table.exec.emit.early-fire.enabled' needs 'table.exec.emit.early-fire.delay'",
+            hint="SET 'table.exec.emit.early-fire.delay' = '1 s'; '0 s' gives a result with every row.",
+        )
+    return int(delay)
 
 
 def session(q: QueryBinder, rel: p.Rel, index: int, gap: int, keys: tuple[int, ...] | None, span: Span) -> p.Rel:

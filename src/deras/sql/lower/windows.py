@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 from deras.core.errors import PlanError
 from deras.sql.lower.aggregates import engine_calls
 from deras.sql.lower.lowering import lowers
+from deras.sql.plan.text import blame
 from deras.sql.plan.windows import SessionAggregate, SessionTvf, SlidingTvf, WindowAggregate, WindowTvf
 
 if TYPE_CHECKING:
@@ -44,11 +46,19 @@ def _window_aggregate(lowering: Lowering, rel: WindowAggregate) -> Callable[[], 
     layout: list[int | str] = [*range(len(keys) + len(rel.calls)), *rel.window]
     append, proctime, attached = rel.input.append_only(), rel.time is None, rel.kind == "attached"
     origin = lowering.origin("WindowAggregate")
+    early = rel.early
+    if early is not None and not append:
+        raise PlanError(
+            "results of windows before their end need an input that only inserts",
+            detail=f"Updates come from {blame(rel.input)}.",
+            hint="RESET 'table.exec.emit.early-fire.enabled'.",
+        )
 
     def make() -> Operator:
-        from deras.engine.operators import window_aggregate
+        from deras.engine.operators import early_window, window_aggregate
 
-        return window_aggregate.WindowAggregate(
+        kind = window_aggregate.WindowAggregate
+        return (kind if early is None else functools.partial(early_window.EarlyWindowAggregate, early))(
             below,
             *args,
             keys,

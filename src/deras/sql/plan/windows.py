@@ -20,7 +20,10 @@ WindowKind = Literal["tumble", "hop", "cumulate", "attached"]
 
 @dataclass(frozen=True, slots=True)
 class WindowTvf(Unary):
-    """TUMBLE, HOP or CUMULATE: the input's columns, then start, end and time. ``time`` None: processing time."""
+    """TUMBLE, HOP or CUMULATE: the input's columns, then start, end and time. ``time`` None: processing time.
+
+    ``early``: an aggregate of these windows also gives its results so far, every so many ms of processing time.
+    """
 
     time: int | None
     kind: WindowKind
@@ -28,6 +31,7 @@ class WindowTvf(Unary):
     slide: int
     offset: int = 0
     zone: str | None = None
+    early: int | None = None
 
     def reads_time(self) -> bool:
         """Whether the window is of processing time."""
@@ -69,6 +73,11 @@ class WindowAggregate(Unary):
     keys: tuple[int, ...]
     calls: tuple[AggCall, ...]
     window: tuple[str, ...]
+    early: int | None = None
+
+    def makes_updates(self) -> bool:
+        """Results so far are corrected."""
+        return self.early is not None
 
     def upsert_key(self) -> tuple[int, ...]:
         """Key and window."""
@@ -116,7 +125,8 @@ class WindowAggregate(Unary):
         below = self.input.schema.names
         keys = ", ".join(below[k] for k in self.keys)
         calls = ", ".join([*(call(c, below) for c in self.calls), *(f"window_{w}" for w in self.window)])
-        return f"WindowAggregate(by: [{keys}], window: {window_text(self)}, select: [{calls}])"
+        early = "" if self.early is None else f", early: {f'every {duration(self.early)}' if self.early else 'always'}"
+        return f"WindowAggregate(by: [{keys}], window: {window_text(self)}, select: [{calls}]{early})"
 
     def kept(self) -> str:
         """Open windows."""

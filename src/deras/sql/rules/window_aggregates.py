@@ -122,8 +122,9 @@ def _finish(
         made = p.SessionAggregate(schema, source, time, like.gap, like.zone, keys, calls, window)
     else:
         made = p.WindowAggregate(
-            schema, source, time, like.kind, like.size, like.slide, like.offset, like.zone, keys, calls, window
-        )
+            schema, source, time, like.kind, like.size, like.slide, like.offset, like.zone, keys, calls, window,
+            like.early,
+        )  # fmt: skip
     terms = [e.remap(t, lambda i, w=where: first + window.index(w[i])) for t, where in after]  # type: ignore[misc]
     # The columns in the order of the aggregate that it stands for.
     out: list[e.Expr] = []
