@@ -19,8 +19,10 @@ from deras.engine.operators.changelog_normalize import ChangelogNormalize
 from deras.engine.operators.deduplicate import Deduplicate
 from deras.engine.operators.group_aggregate import GroupAggregate
 from deras.engine.operators.join import Join
+from deras.engine.operators.materialize import Materialize
 from deras.engine.operators.over import Over
 from deras.engine.operators.rank import Rank
+from deras.engine.operators.semi_join import SemiJoin
 from deras.engine.over import WindowCall
 from deras.engine.ranking import SortKey
 from deras.testing.engine import Harness
@@ -410,3 +412,51 @@ def test_an_over_window_without_rows_forgets_too() -> None:
         assert out is not None
         counts.append(next(iter(out.changes()))[1][-1])
     assert counts == [1, 2, 3, 1, 2]
+
+
+# ---- semi joins, views
+
+
+def test_semi_joins_forget_rows_and_keys() -> None:
+    h = Harness(lambda: SemiJoin(LEFT, RIGHT, [0], [0], "SEMI", ttl=(TTL, 3 * TTL)))
+
+    def step(left: list[Any], right: list[Any], now: int) -> list[Any]:
+        deltas = [Delta.of(s, r) if r else None for s, r in ((LEFT, left), (RIGHT, right))]
+        out = h.step(deltas, now=now)
+        return [] if out is None else list(out.changes())
+
+    assert step([("a", 1)], [], 1000) == []
+    assert step([("a", 2)], [], 1060) == []
+    # The first row is too old for the key's first partner.
+    assert step([], [("a", 7)], 1100) == [(1, ("a", 2))]
+    assert step([("a", 3)], [], 1399) == [(1, ("a", 3))]
+    assert step([("a", 4)], [("b", 1)], 1400) == []
+    assert step([], [("a", 8)], 1450) == [(1, ("a", 3)), (1, ("a", 4))]
+    log = [(k, n, bytes(b)) for k, n, b in h.state.freeze(1).chunks()]
+    h.restart(log)
+    assert step([("b", 5)], [], 1699) == [(1, ("b", 5))]
+    assert step([("b", 6)], [], 1700) == []
+    now = 1700
+    while (due := h.operator.wake()) is not None:
+        now = max(now, due)
+        assert step([], [], now) == []
+        assert now < 5000
+    size = h.state.size()
+    assert (size.keys, size.rows) == (0, 0)
+
+
+def test_not_in_keeps_what_is_not_there() -> None:
+    h = Harness(lambda: SemiJoin(LEFT, RIGHT, [0], [0], "ANTI", null_aware=True, ttl=(TTL, TTL)))
+    h.step([None, Delta.of(RIGHT, [("a", 1)])], now=1000)
+    out = h.step([Delta.of(LEFT, [("a", 1), ("b", 1)]), None], now=1000 + 10 * TTL)
+    assert out is not None
+    assert list(out.changes()) == [(1, ("b", 1))]
+
+
+@pytest.mark.parametrize("key", [(), (0,)])
+def test_a_view_behind_forgotten_state_takes_removals_of_nothing(key: tuple[int, ...]) -> None:
+    for forgetful in (True, False):
+        h = Harness(lambda f=forgetful: Materialize(ROW, key, False, (1,), forgetful=f))  # type: ignore[misc]
+        h.step([Delta.of(ROW, [("a", 1), ("b", 2), ("b", 3)], [1, -1, 1])], now=0)
+        assert h.run.rows() == [("a", 1), ("b", 3)]
+        assert len(h.run.dropped) == (0 if forgetful else 1)

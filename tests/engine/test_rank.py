@@ -235,5 +235,5 @@ def test_memory_stays_flat() -> None:
         h.step([-delta])
         ranking = h.operator._ranking  # type: ignore[attr-defined]
         sizes.append((ranking.segments._blocks, ranking.index.used, ranking._same.used))
-    assert sizes[-1] == sizes[20]
+    assert sizes[-1] == sizes[30]
     assert h.run.rows() == []

@@ -104,7 +104,18 @@ def test_wrong_hints(hint: str, said: str) -> None:
         session().plan(f"SELECT /*+ {hint} */ k, COUNT(*) AS n FROM t GROUP BY k")
 
 
-def test_windows_have_no_ttl_and_what_keeps_for_ever_says_so() -> None:
+def test_what_has_no_ttl_says_so() -> None:
     s = session(**TTL)
-    found = explained(s, "SELECT k FROM t WHERE k NOT IN (SELECT k FROM u WHERE k IS NOT NULL)")
-    assert "keeps its state for ever: 'table.exec.state.ttl' does not hold for it" in found
+    found = explained(s, "SELECT k FROM t WHERE k NOT IN (SELECT k FROM u)")
+    assert "forgotten when unchanged for 1 h and ever" in found
+    assert "keys of the right" in found
+    text = "SELECT k, COUNT(DISTINCT v) OVER (PARTITION BY k ORDER BY p) FROM (SELECT *, PROCTIME() AS p FROM t)"
+    assert "'table.exec.state.ttl' does not hold for it" in explained(s, text)
+    assert "forgotten when unchanged for 1 h" in explained(s, text.replace("DISTINCT ", ""))
+
+
+def test_a_view_knows_that_what_it_shows_may_be_forgotten() -> None:
+    text = "CREATE MATERIALIZED VIEW m AS " + COUNTED
+    for settings in ({}, TTL):
+        (flow,) = session(**settings).plan(text).dataflows
+        assert flow.target.forgetful == bool(settings)

@@ -91,6 +91,8 @@ class Target:
         comment: for views.
         partition_keys: of a sink: PARTITIONED BY.
         replaces: whether a row that takes another's place is an update; False: row kinds are +I and -D only.
+        forgetful: an operator forgets what was not written for a time, so that rows may be taken back that are not
+            there.
     """
 
     kind: Literal["view", "sink", "query"]
@@ -103,6 +105,7 @@ class Target:
     single_row: bool = False
     partition_keys: tuple[str, ...] = ()
     replaces: bool = True
+    forgetful: bool = False
 
     @property
     def identity(self) -> tuple[int, ...] | None:

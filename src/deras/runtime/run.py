@@ -234,7 +234,8 @@ class Run:
         d = flow.dataflow
 
         def make() -> Operator:  # what the plan left without rows of its own
-            return Materialize(d.target.schema, d.target.schema.key, d.append_only, d.target.upsert_key)
+            t = d.target
+            return Materialize(t.schema, t.schema.key, d.append_only, t.upsert_key, forgetful=t.forgetful)
 
         name = f"{flow.key}:{d.nodes[d.output].name if d.output >= 0 else 'source'}:rows"
         flow.output = self._add_node(name, make(), (flow.output,), f"Materialize({flow.name})", make, True)

@@ -36,15 +36,16 @@ def forgetting(rel: Rel, ttl: int) -> Rel:
             new = tuple(visit(i) for i in inputs)
             found = r if all(a is b for a, b in zip(new, inputs, strict=True)) else r.rebuild(new)
             n = PARTS.get(type(r), 0)
-            # Keys of NOT IN say what is not there, and rows that wait are given when the watermark passes them.
-            if isinstance(r, p.Join) and r.half and r.residual is None:
-                n = 0
+            # Rows that wait are given when the watermark passes them.
             if isinstance(r, Over) and not _forgetting_over(r):
                 n = 0
             if isinstance(r, Deduplicate) and r.keep == "first" and r.input.schema[r.time].time == "rowtime":
                 n = 0
             given = [*r.ttl[:n], *(-1,) * (n - len(r.ttl))]
             times = tuple(ttl if x < 0 else x for x in given)
+            if isinstance(r, p.Join) and r.null_aware and times:
+                # The keys of NOT IN say what is not there.
+                times = (times[0], 0)
             times = times if any(times) else ()
             if times != found.ttl:
                 found = replace(found, ttl=times)

@@ -17,7 +17,7 @@ from deras.sql.bind.query import QueryBinder
 from deras.sql.bind.rank import limited
 from deras.sql.bind.tables import create_table
 from deras.sql.catalog import MaterializedView
-from deras.sql.forgetting import forgetting, ttl_warnings
+from deras.sql.forgetting import forgets, forgetting, ttl_warnings
 from deras.sql.lower import Lowering
 from deras.sql.plan import nodes as p
 from deras.sql.plan.joins import replaces
@@ -274,7 +274,7 @@ class Planner:
         lowering = Lowering(owner, self.settings.zone)
         output = lowering.lower(rel)
         warnings = [*context.warnings, *state_warnings(rel, self.settings)]
-        target = replace(target, single_row=rel.single_row(), replaces=replaces(rel))
+        target = replace(target, single_row=rel.single_row(), replaces=replaces(rel), forgetful=forgets(rel))
         return Dataflow(
             tuple(lowering.sources),
             tuple(lowering.nodes),

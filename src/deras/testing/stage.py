@@ -185,7 +185,9 @@ class Stage:
         out = ids[flow.output] if flow.output >= 0 else inputs[~flow.output]
         target = flow.target
         if flow.materialised:
-            rows = Materialize(target.schema, target.schema.key, flow.append_only, target.upsert_key)
+            rows = Materialize(
+                target.schema, target.schema.key, flow.append_only, target.upsert_key, forgetful=target.forgetful
+            )
             out = self._node(f"{target.name}:rows", rows, [out])
         if target.kind == "view":
             views[target.name] = out

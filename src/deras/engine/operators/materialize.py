@@ -114,6 +114,7 @@ class Materialize(Operator):
         append_only: whether the input only inserts.
         input_key: the upsert key of the input, where it is not ``key``; () if only whole rows are unique.
         origin: what rejected rows are said to come from.
+        forgetful: an operator before this one forgets (state TTL): taking back a row that is not there is no mistake.
     """
 
     def __init__(
@@ -123,11 +124,13 @@ class Materialize(Operator):
         append_only: bool = False,
         input_key: Sequence[int] | None = None,
         origin: str = "Materialize",
+        forgetful: bool = False,
     ) -> None:
         self.schema = schema
         self.key = tuple(key)
         self.append_only = append_only and not self.key
         self.origin = origin
+        self._forgetful = forgetful
         self._input_append = append_only
         own = self.key if input_key is None else tuple(input_key)
         unique = append_only or (bool(own) and set(own) <= set(self.key))
@@ -195,7 +198,8 @@ class Materialize(Operator):
             return Out(delta)
         keep = np.ones(delta.length, bool)
         keep[absent] = False
-        return Out(delta.take(np.flatnonzero(keep)), [self._reject(delta, absent)])
+        rest = delta.take(np.flatnonzero(keep))
+        return Out(rest) if self._forgetful else Out(rest, [self._reject(delta, absent)])
 
     def _reject(self, delta: Delta, rows: Any) -> Any:
         text = "a row is taken back that never came"
@@ -226,7 +230,7 @@ class Materialize(Operator):
             was, now = np.empty(m, np.int64), np.empty(m, np.int64)
             k.get_cell(touched, index.tab, top, was)
             absent = live.apply(delta.columns, delta.weights, n, ids)
-            if len(absent):
+            if len(absent) and not self._forgetful:
                 dropped.append(self._reject(delta, absent))
             k.get_cell(touched, index.tab, top, now)
             changed = np.flatnonzero(was != now)

@@ -12,6 +12,7 @@ from deras.engine.kernels import join as k
 from deras.engine.operator import Operator, Out
 from deras.engine.operators.join import check_keys, key_names, key_types, keyed_rows, single
 from deras.engine.rejects import reject_rows
+from deras.engine.state.idle import Idle, soonest
 from deras.engine.state.rowset import LIST, RowSet
 
 if TYPE_CHECKING:
@@ -38,6 +39,9 @@ class SemiJoin(Operator):
     whose key is not NULL and not on the right. When the right turns from one of these cases to another, all rows of the
     left are looked at once.
 
+    With a TTL rows of the left are forgotten when they came so long ago, and keys of the right when no change of them
+    came for so long, without a word. (Of NOT IN the right is kept: it says what is not there.)
+
     Args:
         left: schema of the first input and of the output.
         right: schema of the second.
@@ -50,6 +54,8 @@ class SemiJoin(Operator):
         null_aware: NOT IN, for ANTI on one key.
         left_unique: there is never more than one live row of a key on the left.
         origin: what rejected rows are said to come from.
+        ttl: after how many ms of processing time rows of the left, keys of the right, are forgotten; 0: never.
+        forgetful: an operator before this one forgets, so that rows may be taken back that are not there.
 
     Raises:
         ValueError: keys of different types, or ``null_aware`` with another kind or number of keys.
@@ -70,6 +76,8 @@ class SemiJoin(Operator):
         null_aware: bool = False,
         left_unique: bool = False,
         origin: str = "SemiJoin",
+        ttl: Sequence[int] = (0, 0),
+        forgetful: bool = False,
     ) -> None:
         check_keys(left, right, left_keys, right_keys)
         if null_aware and (kind != "ANTI" or len(left_keys) != 1):
@@ -84,6 +92,8 @@ class SemiJoin(Operator):
         self.left_unique = left_unique
         self._append = (left_append, right_append)
         self.origin = origin
+        self.ttl = (ttl[0], 0 if null_aware else ttl[1])
+        self._forgetful = forgetful or any(self.ttl)
 
     def open(self, state: State) -> None:
         """The left's rows in lists by key, the right's keys with their numbers."""
@@ -97,8 +107,11 @@ class SemiJoin(Operator):
             groups=self._index,
             identity=self.inputs[0].key,
             unique=self.left_unique,
+            timed=self.ttl[0] > 0,
         )
-        self._right = state.index("right", types, 1, (0,))
+        self._rows = Idle(state, "left", self.ttl[0]) if self.ttl[0] else None
+        self._keys = Idle(state, "right", self.ttl[1]) if self.ttl[1] else None
+        self._right = state.index("right", types, 2 if self._keys else 1, (0, 0) if self._keys else (0,))
         self._values = state.values("right")
         state.on_restore(lambda: self._left.rebuild(self.keys[0]))
 
@@ -107,6 +120,12 @@ class SemiJoin(Operator):
         parts: list[Delta] = []
         dropped: list[Rejected] = []
         left, right = deltas
+        if self._rows is not None:
+            self._rows.begin(tick.now)
+            self._release(self._rows.expire(self._left, self._rows.rows(self._left)))
+        if self._keys is not None:
+            self._keys.begin(tick.now)
+            self._forget(self._keys, self._keys.keys(self._right, self._right.cell0 + 1))
         if left is not None and left.length:
             self._take_left(single(left), parts, dropped)
         if right is not None and right.length:
@@ -123,10 +142,22 @@ class SemiJoin(Operator):
         kept = delta if keyed is None else delta.take(keyed)
         columns = [kept.columns[i] for i in self.keys[0]]
         ids = self._index.lookup(columns, length=kept.length)
+        if self._rows is not None:
+            self._rows.expire(self._left, self._rows.heads(self._left, ids))
         absent = self._left.apply(kept.columns, kept.weights, kept.length, ids)
+        if self._rows is not None:
+            self._rows.came(self._left)
+        if self._forgetful:
+            # The row that goes was given, so it is taken back as far as the right says so.
+            absent = _NONE
         if len(absent):
             dropped.append(self._unknown(kept, absent))
         found = self._right.lookup(columns, insert=False, length=kept.length)
+        if self._keys is not None:
+            there = found[found >= 0]
+            if len(gone := self._keys.among(there, self._right, self._right.cell0 + 1)):
+                self._forget(self._keys, gone)
+                found = self._right.lookup(columns, insert=False, length=kept.length)
         passes = np.ones(delta.length, bool)
         here = self._visible(found, columns)
         if len(absent):
@@ -173,6 +204,11 @@ class SemiJoin(Operator):
         index = self._right
         columns = [delta.columns[i] for i in self.keys[1]]
         ids = index.lookup(columns, length=delta.length)
+        if self._keys is not None:
+            if len(gone := self._keys.among(ids, index, index.cell0 + 1)):
+                self._forget(self._keys, gone)
+                ids = index.lookup(columns, length=delta.length)
+            self._keys.wrote(ids, index, index.cell0 + 1)
         weights = np.ascontiguousarray(delta.weight_array())
         n = delta.length
         total, null = _NONE.copy(), -1
@@ -186,7 +222,7 @@ class SemiJoin(Operator):
         while start < n:
             before = total.copy()
             stop = int(k.tally(ids, weights, start, index.tab, index.cell0, null, total, turned, absent, counts))
-            if counts[1]:
+            if counts[1] and not self._forgetful:
                 dropped.append(self._unknown(delta, absent[: counts[1]]))
             changed = turned[: counts[0]]
             if len(total):
@@ -215,6 +251,8 @@ class SemiJoin(Operator):
             return
         rows = delta.take(changed)
         groups = self._index.lookup([rows.columns[i] for i in self.keys[1]], insert=False, length=rows.length)
+        if self._rows is not None:
+            self._rows.expire(self._left, self._rows.heads(self._left, groups))
         tab, cell, left = self._index.tab, self._left.group_cell, self._left
         room = int(k.matches(groups, tab, cell))
         if not room:
@@ -247,9 +285,18 @@ class SemiJoin(Operator):
                 taken = [c.take(moved) for c in columns]
                 parts.append(Delta(self.schema, taken, signs[moved], mark, len(moved)))
 
+    def _forget(self, idle: Idle, ids: Ids) -> None:
+        self._right.release(ids)
+        idle.count(len(ids))
+
+    def wake(self) -> int | None:
+        """When it looks for what is idle."""
+        return soonest((i, len(p)) for i, p in ((self._rows, self._left), (self._keys, self._right)) if i is not None)
+
     def explain(self) -> dict[str, Any]:
         """Facts for EXPLAIN."""
         return {
+            **({"ttl": list(self.ttl)} if any(self.ttl) else {}),
             "operator": "SemiJoin",
             "type": self.kind + (" (NOT IN)" if self.null_aware else ""),
             "on": key_names(self.inputs, self.keys, self.null_safe),

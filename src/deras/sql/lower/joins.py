@@ -42,7 +42,7 @@ def _join(lowering: Lowering, rel: Join) -> Callable[[], Operator]:
         from deras.sql.expr.program import RowProgram
 
         if (kind == "SEMI" or kind == "ANTI") and residual is None:
-            return SemiJoin(left, right, *keys, kind, *appends, safe, aware, unique[0], origin)
+            return SemiJoin(left, right, *keys, kind, *appends, safe, aware, unique[0], origin, ttl, forgetful)
         both = Schema((*left.fields, *right.fields))
         program = None if residual is None else RowProgram(both, both, None, residual, zone)
         return engine.Join(left, right, *keys, program, *appends, origin, kind, safe, *unique, ttl, forgetful)
