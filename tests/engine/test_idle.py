@@ -192,7 +192,7 @@ def test_rows_of_a_join_meet_nobody_after_their_time(data: st.DataObject) -> Non
     h = Harness(lambda: Join(LEFT, RIGHT, [0], [0], None, append, append, ttl=ttl))
     plain = (PlainSide(ttl[0]), PlainSide(ttl[1]))
     live: tuple[list[Any], list[Any]] = ([], [])
-    now, log = 1000, []  # type: ignore[var-annotated]
+    now, log = 1000, []
     for step in range(30):
         now += rnd.choice([0, 1, 10, 40, 70, 130])
         deltas: list[Delta | None] = []
@@ -298,7 +298,7 @@ class PlainKeys:
 def one_key_operator(kind: str, append: bool) -> Any:
     match kind:
         case "first" | "last":
-            return Deduplicate(ROW, [0], None, kind, ttl=TTL)  # type: ignore[arg-type]
+            return Deduplicate(ROW, [0], None, kind, ttl=TTL)
         case "rank":
             return Rank(ROW, [0], [SortKey(1)], 1, 2, input_append=append, ttl=TTL)
         case _:
@@ -312,7 +312,7 @@ def test_keys_begin_anew(kind: str, data: st.DataObject) -> None:
     rnd = random.Random(data.draw(st.integers(0, 1 << 30)))
     append = kind in ("first", "last") or (kind == "rank" and data.draw(st.booleans()))
     h, plain = Harness(lambda: one_key_operator(kind, append)), PlainKeys(kind)
-    now, log = 1000, []  # type: ignore[var-annotated]
+    now, log = 1000, []
     live: list[tuple[str, int]] = []
     for step in range(40):
         now += rnd.choice([0, 1, 10, 40, 70, 130])
@@ -374,7 +374,7 @@ def test_frames_begin_anew(seed: int, size: int | None, rowtime: bool) -> None:
     h = Harness(lambda: over(size, rowtime))
     held: dict[str, list[int]] = {}
     written: dict[str, int] = {}
-    now, log = 1000, []  # type: ignore[var-annotated]
+    now, log = 1000, []
     for step in range(40):
         now += rnd.choice([0, 1, 10, 40, 70, 130])
         key, v = rnd.choice("abcd") * rnd.choice([1, 20]), rnd.randrange(100)
