@@ -17,7 +17,7 @@ from deras.sql.functions import aggregates, operators, registry
 from deras.sql.functions.process import UserProcess
 from deras.sql.functions.registry import ArgumentError, cast_to
 from deras.sql.functions.udaf import UserAggregate
-from deras.sql.functions.udf import UserFunction, optional
+from deras.sql.functions.udf import UserFunction, misfit, optional
 from deras.sql.syntax import ast
 from deras.sql.types import castable, sql_type
 
@@ -426,6 +426,8 @@ class ExprBinder:
             raise BindError(f"there is no function '{x.name}'", span=x.name.span, hint=hint)
         if name == "CURRENT_WATERMARK":
             self._rowtime(x)
+        if name == "CURRENT_DATABASE" and not x.args:
+            return e.Literal(t.STRING.with_nullable(False), self.context.catalog.current[1], at=self._at(x))
         args = [self._argument(a) for a in x.args]
         try:
             if x.json is not None:
@@ -468,6 +470,7 @@ class ExprBinder:
                 else f"Write CROSS JOIN LATERAL TABLE({own.name}(…)) AS t(…).",
             )
         args = cast_arguments(own.name, udf.input_types, [self.bind(a) for a in x.args], x, optional(udf.function))
+        takes(own.name, udf.function, len(args), x)
         return e.UdfCall(udf.result_type, udf, tuple(args), at=self._at(x))
 
     def _user_aggregate(self, udaf: UserAggregate, x: ast.Call) -> e.Expr:
@@ -477,6 +480,8 @@ class ExprBinder:
         self._inside += 1
         try:
             args = cast_arguments(udaf.name, udaf.input_types, [self.bind(a) for a in x.args], x)
+            general = udaf.func_type == "general"
+            takes(udaf.name, udaf.function.accumulate if general else udaf.function, len(args) + general, x)
             condition = None if x.filter is None else self.condition(x.filter, "FILTER")
         finally:
             self._inside -= 1
@@ -536,6 +541,17 @@ class ExprBinder:
             raise BindError(str(err), span=x.span, hint=err.hint) from None
 
 
+def takes(name: str, target: Any, given: int, x: ast.Call) -> None:
+    """Check how many arguments a Python function gets.
+
+    Raises:
+        BindError: too many or few.
+    """
+    wrong = misfit(target, given)
+    if wrong:
+        raise BindError(f"function '{name}' does not take these arguments: {wrong}", span=x.span)
+
+
 def cast_arguments(
     name: str, wanted: Sequence[SqlType] | None, args: list[e.Expr], x: ast.Call, optional: int = 0
 ) -> list[e.Expr]:
@@ -572,6 +588,8 @@ NOT_YET = frozenset(
         "MATCH_ROWTIME",
         "MATCH_PROCTIME",
         "ML_PREDICT",
+        *(f"BITMAP_{x}" for x in ("AND", "ANDNOT", "BUILD", "CARDINALITY", "FROM_BYTES", "OR", "XOR")),
+        *(f"BITMAP_TO_{x}" for x in ("ARRAY", "BYTES", "STRING")),
     }
 )
 

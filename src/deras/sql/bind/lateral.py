@@ -9,7 +9,7 @@ from deras.core.errors import BindError, ConfigError
 from deras.core.schema import Field, Schema
 from deras.core.types import INT, Kind
 from deras.sql.bind.decorrelate import pull
-from deras.sql.bind.expressions import ExprBinder, cast_arguments, not_yet
+from deras.sql.bind.expressions import ExprBinder, cast_arguments, not_yet, takes
 from deras.sql.bind.scope import Scope
 from deras.sql.bind.subqueries import Correlation
 from deras.sql.expr import nodes as e
@@ -180,6 +180,7 @@ def _function(
     binder = ExprBinder(q.context, scope, clause=name)
     given = [binder.bind(a) for a in r.call.args]
     args = cast_arguments(found.name, found.input_types, given, r.call, optional(found.function))
+    takes(found.name, found.function, len(args), r.call)
     return correlate(left, scope, found, args, r.alias, outer=outer)
 
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from deras.sql.bind.query import QueryBinder
     from deras.sql.bind.scope import Scope
+    from deras.sql.functions.udaf import UserAggregate
     from deras.sql.plan.rel import Rel
 
 _PERMUTED = 6
@@ -417,6 +418,9 @@ class MatchBinder(ExprBinder):
                 hint="Use LAST(column, 1), which is NULL there, or put a variable before this one.",
             )
         return replace(found, bits=self._all, offset=by)
+
+    def _user_aggregate(self, udaf: UserAggregate, x: ast.Call) -> e.Expr:
+        raise not_yet(f"function {udaf.name} in MATCH_RECOGNIZE", x.span, "Aggregate the matches in a query around it.")
 
     def _aggregate(self, x: ast.Call) -> e.Expr:
         if x.filter is not None or x.order_by or x.within_group:

@@ -237,6 +237,19 @@ def optional(target: Any) -> int:
     return sum(p.kind is p.POSITIONAL_OR_KEYWORD and p.default is not p.empty for p in parameters)
 
 
+def misfit(target: Any, given: int) -> str:
+    """Why a Python function does not take so many arguments; "" if it does."""
+    try:
+        signature = inspect.signature(target)
+    except (TypeError, ValueError):
+        return ""
+    try:
+        signature.bind(*[None] * given)
+    except TypeError as e:
+        return str(e)
+    return ""
+
+
 def steady(f: Any, deterministic: bool | None) -> bool:
     """Whether a function says that it is deterministic; it is unless it says otherwise."""
     said = getattr(f, "is_deterministic", None)

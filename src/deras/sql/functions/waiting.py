@@ -50,6 +50,11 @@ class AsyncFunction:
     function: UserFunction
 
     @property
+    def kept(self) -> str:
+        """What its operator keeps."""
+        return "rows that wait for an answer"
+
+    @property
     def fields(self) -> tuple[Field, ...]:
         """The result."""
         return (Field(self.function.name, self.function.result_type.with_nullable(True)),)

@@ -90,6 +90,10 @@ class Correlate(Unary):
         args = ", ".join(names[a] for a in self.args)
         return f"Correlate({self.function}({args}){', outer' if self.outer else ''})"
 
+    def kept(self) -> str:
+        """Rows whose answers are not there yet, where the function is waited for."""
+        return str(getattr(self.function, "kept", ""))
+
 
 @dataclass(frozen=True, slots=True)
 class Repeat(Unary):

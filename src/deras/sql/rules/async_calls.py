@@ -19,31 +19,34 @@ def async_calls(rel: p.Rel) -> p.Rel:
     call = _innermost([*exprs, *([] if rel.predicate is None else [rel.predicate])])
     if call is None:
         return rel
-    below, predicate = rel.input, rel.predicate
-    columns: list[e.Expr] = [e.InputRef(f.type, i) for i, f in enumerate(below.schema)]
-    fields = list(below.schema.fields)
+    # What can be asked before the call is: it is the dearest part of the row.
+    terms = e.conjuncts(rel.predicate)
+    before = [t for t in terms if _innermost([t]) is None]
+    after = [t for t in terms if t not in before]
+    # Rows wait, so they have only what is read of them.
+    kept = sorted(set().union(*(e.refs(x) for x in (*exprs, *after))))
+    place = {i: k for k, i in enumerate(kept)}
+    columns: list[e.Expr] = [e.InputRef(rel.input.schema[i].type, i) for i in kept]
+    fields = [rel.input.schema[i] for i in kept]
     places = []
     for x in call.args:
         if x not in columns:
             columns.append(x)
             fields.append(Field(f"$a{len(fields)}", x.type))
         places.append(columns.index(x))
-    # What can be asked before the call is: it is the dearest part of the row.
-    terms = e.conjuncts(predicate)
-    before = [t for t in terms if _innermost([t]) is None]
-    after = e.conjunction([t for t in terms if t not in before])
-    if len(columns) > len(below.schema) or before:
-        below = p.Calc(Schema(tuple(fields), rel.input.schema.key), below, tuple(columns), e.conjunction(before))
+    below: p.Rel = p.Calc(Schema(tuple(fields)), rel.input, tuple(columns), e.conjunction(before))
     function = AsyncFunction(call.udf)
     # Its lowering makes another operator of it.
     wide = Correlate(Schema((*below.schema.fields, *function.fields)), below, function, tuple(places))  # type: ignore[arg-type]
     result = e.InputRef(call.type, len(below.schema), at=call.at)
 
     def change(y: e.Expr) -> e.Expr | None:
-        return result if y == call else None
+        if y == call:
+            return result
+        return replace(y, index=place[y.index]) if isinstance(y, e.InputRef) else None
 
     made = tuple(e.transform(x, change) for x in exprs)
-    tested = None if after is None else e.transform(after, change)
+    tested = e.conjunction([e.transform(t, change) for t in after])
     return async_calls(replace(rel, input=wide, exprs=made, predicate=tested))
 
 
