@@ -92,7 +92,9 @@ def why_silent(run: Run, flow: Attached) -> str:
                 least = (at, s, p.label)
     if least is None:
         idle = [p.label for s in flow.sources for p in list(s.parts.values()) if p.idle]
-        return f"Every part is silent ({', '.join(idle)}), so time stands still." if idle else ""
+        stands = [s for s in flow.sources if s.operator is None or not getattr(s.operator, "idle_advance", False)]
+        how = "stands still" if stands else "goes on with the clock"
+        return f"Every part is silent ({', '.join(idle)}), so time {how}." if idle else ""
     at, s, label = least
     if at == MIN_WATERMARK:
         if s.operator is not None and not s.operator.explain().get("watermark", True):

@@ -29,7 +29,7 @@ def _scan(lowering: Lowering, rel: Scan, inputs: list[int], text: str) -> int:
     physical = Schema(rel.schema.fields[:n])
     zone, table, schema = lowering.zone, rel.table.name, rel.schema
     computed, watermark, rowtime, changes = rel.computed, rel.watermark, rel.rowtime, rel.changes
-    idle_advance = dict(rel.options).get("scan.watermark.idle-advance", "").lower() == "true"
+    idle_advance = dict(rel.options).get("scan.watermark.idle-advance", "").strip().lower() == "true"
 
     def make() -> SourceOperator:
         program = None
