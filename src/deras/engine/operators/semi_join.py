@@ -34,6 +34,7 @@ class SemiJoin(Operator):
 
     Of the right only the number of each key is kept. Changes of the left are judged by the right as it was before the
     step, then changes of the right bring or take the left's rows: when a key's first row comes, when its last goes.
+    Where neither side takes rows back, a row is decided for good when the right has its key, and not kept any more.
 
     ``null_aware`` is SQL's NOT IN: with an empty right every row passes; with a NULL on the right none does; else those
     whose key is not NULL and not on the right. When the right turns from one of these cases to another, all rows of the
@@ -94,6 +95,8 @@ class SemiJoin(Operator):
         self.origin = origin
         self.ttl = (ttl[0], 0 if null_aware else ttl[1])
         self._forgetful = forgetful or any(self.ttl)
+        # Under a TTL the right may lose a key, and what was decided with it.
+        self._final = left_append and right_append and not null_aware and not self._forgetful
 
     def open(self, state: State) -> None:
         """The left's rows in lists by key, the right's keys with their numbers."""
@@ -141,10 +144,14 @@ class SemiJoin(Operator):
             delta, keyed = delta.take(keyed), None
         kept = delta if keyed is None else delta.take(keyed)
         columns = [kept.columns[i] for i in self.keys[0]]
-        ids = self._index.lookup(columns, length=kept.length)
+        if self._final:
+            self._keep_undecided(kept, columns)
+            ids = _NONE
+        else:
+            ids = self._index.lookup(columns, length=kept.length)
         if self._rows is not None:
             self._rows.expire(self._left, self._rows.heads(self._left, ids))
-        absent = self._left.apply(kept.columns, kept.weights, kept.length, ids)
+        absent = _NONE if self._final else self._left.apply(kept.columns, kept.weights, kept.length, ids)
         if self._rows is not None:
             self._rows.came(self._left)
         if self._forgetful:
@@ -170,6 +177,13 @@ class SemiJoin(Operator):
             parts.append(Delta(self.schema, out.columns, weights, out.marks, out.length))
         if delta.weights is not None:
             self._release(ids)
+
+    def _keep_undecided(self, delta: Delta, columns: Sequence[Column]) -> None:
+        """Keep the rows whose key the right has not yet."""
+        rows = np.flatnonzero(self._right.lookup(columns, insert=False, length=delta.length) < 0)
+        if len(rows):
+            ids = self._index.lookup(columns, rows, length=len(rows))
+            self._left.apply([c.take(rows) for c in delta.columns], None, len(rows), ids)
 
     def _visible(self, found: Ids, columns: Sequence[Column]) -> Any:
         """Whether rows pass, by the right's id of their key (-1: not there)."""
@@ -264,6 +278,9 @@ class SemiJoin(Operator):
         marks = rows.marks[outer] if isinstance(rows.marks, np.ndarray) else rows.marks
         columns = left.segments.take(inner)
         parts.append(Delta(self.schema, columns, None if self.append_only else signs, marks, room))
+        if self._final:
+            left.segments.kill(inner)
+            self._index.release(groups[groups >= 0])
 
     def _change(self, delta: Delta, at: int, was: str, now: str, key: int, weight: int, parts: list[Delta]) -> None:
         """The right became empty, not empty, got its first NULL or lost its last: a new rule for all of the left."""
@@ -300,7 +317,10 @@ class SemiJoin(Operator):
             "operator": "SemiJoin",
             "type": self.kind + (" (NOT IN)" if self.null_aware else ""),
             "on": key_names(self.inputs, self.keys, self.null_safe),
-            "state": "all rows of the left input and the keys of the right, for ever",
+            "state": (
+                "rows of the left input whose key the right has not" if self._final else "all rows of the left input"
+            )
+            + " and the keys of the right, for ever",
             "bounded": False,
         }
 

@@ -30,10 +30,10 @@ def changelog(q: QueryBinder, scan: p.Scan, place: dict[str, int]) -> p.Rel:
     if dict(scan.options) != table.options:  # a hint
         check_options(replace(table, options=dict(scan.options)), ())
     changes = source_changes(dict(scan.options))
-    if changes == "insert":
-        return scan
     names = table.schema.names
     key = tuple(place[names[k]] for k in table.schema.key)
+    if changes == "insert":
+        return replace(scan, key=key)
     duplicates = changes == "all" and q.context.settings.get(DUPLICATES)
     if not key and (duplicates or changes == "upsert"):
         why = "its source gives updates without the row before"

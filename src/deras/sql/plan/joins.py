@@ -67,6 +67,12 @@ class Join(Rel):
         """Whether the right has at most one row of a key."""
         return unique_on(self.right, self.right_keys)
 
+    @property
+    def decides(self) -> bool:
+        """Whether it is a semi or anti join that forgets a row of the left when the right has its key."""
+        plain = self.half and self.residual is None and not self.null_aware and not any(self.ttl)
+        return plain and self.left.append_only() and self.right.append_only()
+
     def makes_updates(self) -> bool:
         """A padded row goes when a partner comes; so does an ANTI join's."""
         return self.kind not in ("INNER", "SEMI")
@@ -93,6 +99,8 @@ class Join(Rel):
         """Everything, or one row of a key where there is no more; of the right of a semi join its keys."""
         right = "keys of the right" if self.half and self.residual is None else "all rows of the right"
         left = "all rows of the left"
+        if self.decides:
+            return "rows of the left whose key the right has not, keys of the right, unbounded"
         if self.left_unique:
             left = "one row a key of the left"
         if self.right_unique and not (self.half and self.residual is None):
@@ -104,8 +112,14 @@ class Join(Rel):
     def warnings(self) -> list[str]:
         """Rows are never forgotten; without an equality all meet all."""
         found = ["The join keeps all rows of both sides: its state grows with its inputs."]
+        if self.left_unique and self.right_unique:
+            found = ["The join keeps a row a key of both sides: its state grows with their keys."]
+        elif self.left_unique or self.right_unique:
+            one, other = ("left", "right") if self.left_unique else ("right", "left")
+            found = [f"The join keeps all rows of the {other} and a row a key of the {one}: its state grows with them."]
         if self.half and self.residual is None:
-            found = ["The join keeps all rows of the left and all keys of the right: its state grows with its inputs."]
+            rows = "the rows of the left whose key the right has not" if self.decides else "all rows of the left"
+            found = [f"The join keeps {rows} and all keys of the right: its state grows with its inputs."]
         if not self.left_keys and (self.residual is not None or not self.half) and not _small(self):
             found.append("The join has no equality: every row meets all rows of the other side.")
         return found

@@ -41,8 +41,8 @@ class Scan(Rel):
         return {"insert": "I", "upsert": "I,UA,D", "all": "I,UB,UA,D"}[self.changes]
 
     def upsert_key(self) -> tuple[int, ...]:
-        """The PRIMARY KEY of a changelog source."""
-        return self.key if self.changes != "insert" else ()
+        """The PRIMARY KEY. It is trusted, as NOT ENFORCED says."""
+        return self.key
 
     def prune(self, needed: set[int]) -> tuple[Rel, Place]:
         """Note which columns are read; the positions stay."""

@@ -13,6 +13,7 @@ from deras.core.schema import Field, Schema
 from deras.sql.expr import nodes as e
 from deras.sql.plan import nodes as p
 from deras.sql.plan.text import blame
+from deras.sql.plan.time_joins import Bounded
 
 
 def keep_values(rel: p.Rel) -> p.Rel:
@@ -21,7 +22,7 @@ def keep_values(rel: p.Rel) -> p.Rel:
     Raises:
         PlanError: no key tells which row goes.
     """
-    rel = rel.rebuild(tuple(map(keep_values, rel.inputs())))
+    rel = _conditions(rel.rebuild(tuple(map(keep_values, rel.inputs()))))
     if not isinstance(rel, p.Calc) or rel.input.append_only() or all(map(e.deterministic, rel.expressions())):
         return rel
     key = rel.upsert_key()
@@ -44,3 +45,26 @@ def keep_values(rel: p.Rel) -> p.Rel:
     asked = replace(rel, schema=wide, exprs=(*(rel.exprs or refs), rel.predicate), predicate=None)
     held = p.ChangelogNormalize(wide, asked, key, pairs=True)
     return p.Calc(rel.schema, held, refs, e.InputRef(rel.predicate.type, n))
+
+
+def _conditions(rel: p.Rel) -> p.Rel:
+    """A join whose condition is left to chance, over rows that are taken back: of an inner one it is a filter above.
+
+    Raises:
+        PlanError: it is another kind of join, where the condition decides about partners.
+    """
+    if not isinstance(rel, (p.Join, Bounded)) or all(i.append_only() for i in rel.inputs()):
+        return rel
+    loose = [t for t in e.conjuncts(rel.residual) if not e.deterministic(t)]
+    if not loose:
+        return rel
+    if rel.kind != "INNER":
+        at = loose[0].at or next((y.at for y in loose[0].walk() if y.at is not None), None)
+        raise PlanError(
+            f"the condition of a {rel.kind} JOIN over rows that are taken back must give the same value each time",
+            span=at.span if at is not None else None,
+            detail=f"Whether a row had a partner would be forgotten. Updates come from {blame(rel)}.",
+            hint="Compute the value before rows are updated, or join rows that only come.",
+        )
+    rest = e.conjunction([t for t in e.conjuncts(rel.residual) if e.deterministic(t)])
+    return p.Calc(rel.schema, replace(rel, residual=rest), None, e.conjunction(loose))
