@@ -47,7 +47,7 @@ def test_segments_are_a_list_with_removals(seed: int) -> None:
     log: list[Any] = []
     snapshots: list[tuple[Rows, list[str]]] = []
     moves = n = 0
-    for step in range(150):
+    for step in range(70):
         rows = [row(rnd, n := n + 1) for _ in range(rnd.choice([1, 5, 3000]))]
         ids = segments.append(columns(rows), len(rows)).tolist()
         assert not set(ids) & set(live)
