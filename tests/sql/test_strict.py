@@ -66,3 +66,21 @@ def test_windows_that_are_ours() -> None:
         "the window SNAPSHOT",
         "the window SLIDING",
     ]
+
+
+def test_functions_that_are_ours_are_found_and_only_they() -> None:
+    from deras.sql.functions.aggregates import BUILT, NAMES
+    from deras.sql.functions.registry import functions
+    from deras.sql.syntax.words import NILADIC
+
+    names = [n for n in functions() if n[0].isalpha() and n not in ("ARRAY", "MAP", "ROW", "IF", "ITEM")]
+    special = {"EXTRACT", "TRIM", "POSITION", "OVERLAY", "TIMESTAMPADD", "TIMESTAMPDIFF", "SUBSTRING"}
+    special |= set(NILADIC)  # without brackets
+    special |= {n for n in [*names, *BUILT] if n.startswith("JSON_")}
+    ours = set()
+    for name in {*names, *NAMES, *BUILT} - special:
+        if any(f.what == f"function {name}" for f in check(f"SELECT {name}(x, y) FROM t;")):
+            ours.add(name)
+    assert ours == {n for n, f in functions().items() if f.ours} | {"SUM0"}
+    assert "LENGTH" in ours
+    assert "CHAR_LENGTH" not in ours

@@ -246,7 +246,7 @@ class Accumulator:
         return words, mask, 0
 
     def _weigh(self, i: int, s: ValueSet, delta: Delta, keys: Sequence[Column], ids: Words, weights: Words) -> Words:
-        mask = self._mask(delta, s.arg, s.filter)
+        mask = self._mask(delta, None if s.nulls else s.arg, s.filter)
         rows = None if mask is None else np.flatnonzero(mask)
         index = self.sets[i]
         values = index.lookup([*keys, delta.columns[s.arg].with_type(s.type)], rows)

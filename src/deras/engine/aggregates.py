@@ -114,6 +114,7 @@ class ValueSet:
         form: ``NONE``, ``CHAIN`` or ``TREE``.
         cell: the group's cell with the link.
         keep: None for a multiset; else only the best value of a group is kept: 0 least, 1 greatest, 2 first, 3 last.
+        nulls: NULL is a value like others.
     """
 
     arg: int
@@ -122,6 +123,7 @@ class ValueSet:
     form: int
     cell: int
     keep: int | None = None
+    nulls: bool = False
 
 
 @dataclass(slots=True)
@@ -210,14 +212,14 @@ class Layouts:
         self.ops.append(op)
         return op
 
-    def _set(self, call: AggregateCall, form: int, keep: int | None = None) -> int:
+    def _set(self, call: AggregateCall, form: int, keep: int | None = None, *, nulls: bool = False) -> int:
         if call.arg is None or call.input_type is None:
             raise InternalError(f"{call} has no values")
         for i, s in enumerate(self.sets):
-            if (s.arg, s.filter, s.keep) == (call.arg, call.filter, keep):
+            if (s.arg, s.filter, s.keep, s.nulls) == (call.arg, call.filter, keep, nulls):
                 s.form = max(s.form, form)
                 return i
-        self.sets.append(ValueSet(call.arg, call.filter, call.input_type, form, self.cells, keep))
+        self.sets.append(ValueSet(call.arg, call.filter, call.input_type, form, self.cells, keep, nulls))
         self.cells += 1
         return len(self.sets) - 1
 
@@ -228,7 +230,7 @@ class Layouts:
         if call.distinct:
             if call.input_type.layout is Layout.NESTED:
                 raise PlanError(f"{call.function}(DISTINCT …) does not take {call.input_type.with_nullable(True)}")
-            values = self._set(call, v.CHAIN if self._released else v.NONE)
+            values = self._set(call, v.CHAIN if self._released else v.NONE, nulls=nulls)
         for i, s in enumerate(self.lists):
             if (s.arg, s.filter, s.nulls, s.values) == (call.arg, call.filter, nulls, values):
                 return Final(call, "list", s.cell, kind, values=i)
@@ -257,7 +259,7 @@ class Layouts:
         if name in ("MIN", "MAX"):
             return self._extreme(call, t)
         if name in LISTS:
-            return self._list(call, 0, nulls=name == "ARRAY_AGG" and not call.distinct)
+            return self._list(call, 0, nulls=name == "ARRAY_AGG")
         if name in ("FIRST_VALUE", "LAST_VALUE"):
             last = name == "LAST_VALUE"
             if self.updating:

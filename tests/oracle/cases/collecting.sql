@@ -145,3 +145,21 @@ SELECT k, PERCENTILE(i, 1.5) AS a FROM t GROUP BY k
 query grouping sets
 # differs: kinds
 SELECT k, LISTAGG(s) AS a FROM t WHERE k <> 'c' GROUP BY GROUPING SETS ((k), ())
+
+query array_agg of distinct values with nulls
+# differs: folded
+SELECT k, ARRAY_AGG(DISTINCT i) AS a FROM t GROUP BY k
+
+query listagg of an update's rows
+# differs: folded
+SELECT LISTAGG(s) AS a, FIRST_VALUE(i) AS f, LAST_VALUE(i) AS l FROM (SELECT k, MAX(s) AS s, SUM(i) AS i FROM t GROUP BY k) WHERE i > 1
+
+query first and last with a filter
+SELECT k, FIRST_VALUE(i) FILTER (WHERE b) AS f, LAST_VALUE(s) FILTER (WHERE i > 1) AS l FROM t GROUP BY k
+
+query lists in cumulating windows
+SELECT window_end, k, LISTAGG(s) AS a FROM TABLE(CUMULATE(TABLE t, DESCRIPTOR(ts), INTERVAL '5' SECOND, INTERVAL '10' SECOND)) WHERE k = 'a' GROUP BY window_start, window_end, k
+
+query lists of joined rows
+# differs: folded
+SELECT t.k, LISTAGG(u.s) AS a FROM t JOIN (SELECT k, MAX(s) AS s FROM t GROUP BY k) AS u ON t.k = u.k WHERE t.k = 'b' GROUP BY t.k

@@ -135,3 +135,19 @@ def is_decimal(c: CallContext, x: pl.Expr) -> pl.Expr:
         TRUE
     """
     return x.str.strip_chars().str.contains(r"^[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?$").fill_null(value=False)
+
+
+@scalar("CURRENT_DATABASE() -> STRING", kind="macro")
+def current_database(args: Sequence[Expr], at: Where | None) -> Expr:
+    """The name of the current database.
+
+    Example:
+        >>> CURRENT_DATABASE()
+        default_database
+    """
+    # The binder, which knows the catalog, answers before this is asked.
+    from deras.core.types import STRING
+    from deras.sql.catalog import DATABASE
+    from deras.sql.expr.nodes import Literal
+
+    return Literal(STRING.with_nullable(False), DATABASE, at=at)
