@@ -92,3 +92,15 @@ def test_as_plain_python(rows: list[Row], sizes: list[int], keyed: bool, seed: i
     assert Counter((k, ms(ts), v, ms(at)) for k, ts, v, _, _, at in found) == want
     for _, _, _, start, end, at in found:
         assert (ms(end) - ms(at), ms(end) - ms(start)) == (1, SIZE)
+
+
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@given(ROWS, st.booleans())
+def test_the_order_does_not_depend_on_the_steps(rows: list[Row], keyed: bool) -> None:
+    def given_in(size: int) -> list[Any]:
+        run = as_steps(lambda: SlidingTable(S, 1, SIZE, None, [0] if keyed else [], OUT), steps_of(rows, [size]))
+        return [r for d in run.deltas for _, r in d.changes()]
+
+    found = given_in(1)
+    assert found == given_in(7) == given_in(100)
+    assert [ms(r[-1]) for r in found] == sorted(ms(r[-1]) for r in found)

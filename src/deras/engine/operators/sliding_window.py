@@ -153,12 +153,20 @@ class SlidingTable(Operator):
 
     @staticmethod
     def _in_order(rows: Words, moments: Words, groups: Words) -> Words:
-        """By moment, windows of one moment by their first row, rows by arrival."""
-        order = np.lexsort((rows, groups[rows], moments))
-        m, g, a = moments[order], groups[rows][order], rows[order]
-        begins = np.concatenate([np.ones(1, np.bool_), (m[1:] != m[:-1]) | (g[1:] != g[:-1])])
-        first = a[begins][np.cumsum(begins) - 1]
-        found: Words = order[np.lexsort((a, first, m))]
+        """By moment, windows of one moment by their first row, rows by arrival; the rows of a window lie together."""
+        keys = groups[rows]
+        changes = (moments[1:] != moments[:-1]) | (keys[1:] != keys[:-1])
+        begins = np.concatenate([np.zeros(1, np.int64), np.flatnonzero(changes) + 1])
+        counts = np.diff(begins, append=len(rows))
+        windows = np.lexsort((np.minimum.reduceat(rows, begins), moments[begins]))
+        counts = counts[windows]
+        ends = np.cumsum(counts)
+        found: Words = np.repeat(begins[windows] - (ends - counts), counts) + np.arange(len(rows))
+        taken = rows[found]
+        falls = taken[1:] < taken[:-1]
+        falls[ends[:-1] - 1] = False
+        if falls.any():
+            found = found[np.lexsort((taken, np.repeat(np.arange(len(counts)), counts)))]
         return found
 
     def _give(self, columns: list[Column], moments: Words, seen: Words) -> Delta:
