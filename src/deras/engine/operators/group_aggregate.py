@@ -159,7 +159,8 @@ class GroupAggregate(Operator):
             "operator": "GroupAggregate",
             "keys": [self.input[i].name for i in self.keys],
             "aggregates": [str(c) for c in self.calls],
-            "state": "cells of each key" + (", values of each key" if self._groups.layouts.sets else "")
+            "state": "cells of each key"
+            + (", values of each key" if self._groups.layouts.sets else "")
             + (", accumulators of each key" if self._groups.users is not None else ""),
             "bounded": not self.keys and not self._groups.layouts.sets,
         }
