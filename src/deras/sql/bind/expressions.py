@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING, Any
 from deras.core import types as t
 from deras.core.errors import BindError, PlanError, Span, did_you_mean
 from deras.core.types import Kind, SqlType
+from deras.sql.bind.arguments import cast_arguments, takes
 from deras.sql.bind.intervals import interval_value
 from deras.sql.bind.scope import AmbiguousError, Scope, nested
 from deras.sql.expr import nodes as e
 from deras.sql.expr.moments import parse_date, parse_time, parse_timestamp
 from deras.sql.functions import aggregates, operators, registry
 from deras.sql.functions.process import UserProcess
-from deras.sql.functions.registry import ArgumentError, cast_to
+from deras.sql.functions.registry import ArgumentError
 from deras.sql.functions.udaf import UserAggregate
-from deras.sql.functions.udf import UserFunction, misfit, optional
+from deras.sql.functions.udf import UserFunction, optional
 from deras.sql.syntax import ast
 from deras.sql.types import castable, sql_type
 
@@ -539,43 +540,6 @@ class ExprBinder:
             )
         except ArgumentError as err:
             raise BindError(str(err), span=x.span, hint=err.hint) from None
-
-
-def takes(name: str, target: Any, given: int, x: ast.Call) -> None:
-    """Check how many arguments a Python function gets.
-
-    Raises:
-        BindError: too many or few.
-    """
-    wrong = misfit(target, given)
-    if wrong:
-        raise BindError(f"function '{name}' does not take these arguments: {wrong}", span=x.span)
-
-
-def cast_arguments(
-    name: str, wanted: Sequence[SqlType] | None, args: list[e.Expr], x: ast.Call, optional: int = 0
-) -> list[e.Expr]:
-    """Arguments of a Python function in its declared types; the last ``optional`` ones need not be there.
-
-    Raises:
-        BindError: too many or few, or of another type.
-    """
-    from deras.sql.types import implicit
-
-    if wanted is not None:
-        if not len(wanted) - optional <= len(args) <= len(wanted):
-            many = f"{len(wanted) - optional} to {len(wanted)}" if optional else str(len(wanted))
-            raise BindError(f"function '{name}' takes {many} arguments, not {len(args)}", span=x.span)
-        wanted = wanted[: len(args)]
-        for a, type_, node in zip(args, wanted, x.args, strict=True):
-            if not implicit(a.type, type_):
-                raise BindError(
-                    f"function '{name}' takes {type_} here, not {a.type.with_nullable(True)}",
-                    span=node.span,
-                    hint=f"Convert with CAST(… AS {type_}).",
-                )
-        args = [cast_to(a, type_) for a, type_ in zip(args, wanted, strict=True)]
-    return [cast_to(a, t.STRING) if a.type.kind is Kind.NULL else a for a in args]
 
 
 # Functions of Flink 2.3 that are planned, so that the message can say so.

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 from deras.core.errors import BindError, ConfigError
 from deras.core.schema import Field, Schema
 from deras.core.types import INT, Kind
+from deras.sql.bind.arguments import cast_arguments, takes
 from deras.sql.bind.decorrelate import pull
-from deras.sql.bind.expressions import ExprBinder, cast_arguments, not_yet, takes
+from deras.sql.bind.expressions import ExprBinder, not_yet
 from deras.sql.bind.scope import Scope
 from deras.sql.bind.subqueries import Correlation
 from deras.sql.expr import nodes as e
