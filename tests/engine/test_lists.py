@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections import defaultdict
+from collections import Counter, defaultdict
 from decimal import Decimal
 from typing import Any
 
@@ -35,6 +35,7 @@ CALLS = [
     call("LIST", 2, filter=4),
     call("LIST", 3),
     call("LIST", 2, distinct=True),
+    call("ARRAY_AGG", 1, distinct=True),
     AggregateCall("COUNT", None, BIGINT.with_nullable(False)),
 ]
 PICKS = [
@@ -51,34 +52,26 @@ def group_by(calls: list[AggregateCall], *, append: bool, keys: bool = True) -> 
 
 
 class Plain:
-    """The same in Python."""
+    """The same in Python: each list on its own, the first equal value goes."""
 
     def __init__(self) -> None:
         self.groups: dict[Any, list[tuple[Any, ...]]] = defaultdict(list)
+        self.made: dict[Any, tuple[list[Any], ...]] = defaultdict(lambda: ([], [], [], [], []))
 
     def take(self, key: Any, row: tuple[Any, ...], weight: int) -> None:
-        self.groups[key] += [row] if weight > 0 else []
-        if weight < 0:
-            self.groups[key].remove(row)
+        _, i, s, d, b = row
+        kept = (True, s is not None, bool(b) and s is not None, d is not None, i is not None)
+        for values, value, counts in zip(self.made[key], (i, s, s, d, i), kept, strict=True):
+            if counts:
+                values.append(value) if weight > 0 else values.remove(value)
+        self.groups[key].append(row) if weight > 0 else self.groups[key].remove(row)
 
     def lists(self, key: Any) -> tuple[Any, ...]:
-        rows = self.groups[key]
-        texts = [r[2] for r in rows if r[2] is not None]
-        found = (
-            [r[1] for r in rows],
-            texts,
-            [r[2] for r in rows if r[4] and r[2] is not None],
-            [r[3] for r in rows if r[3] is not None],
-        )
-        return tuple(x or None for x in found)
+        return tuple(list(x) or None for x in self.made[key][:4])
 
     def picks(self, key: Any) -> tuple[Any, ...]:
-        found = []
-        for place in (0, -1):
-            for a in (1, 2, 3):
-                some = [r[a] for r in self.groups[key] if r[a] is not None]
-                found.append(some[place] if some else None)
-        return tuple(found)
+        _, s, _, d, i = self.made[key]
+        return tuple(x[place] if x else None for place in (0, -1) for x in (i, s, d))
 
 
 VALUES = st.tuples(
@@ -124,7 +117,8 @@ def test_lists_of_rows_that_come_and_go(history: list[tuple[tuple[Any, ...], int
         assert result[:4] == plain.lists(key)
         # A value that comes again after it was gone stands where it came again.
         assert sorted(result[4] or []) == sorted({r[2] for r in plain.groups[key] if r[2] is not None})
-        assert result[5] == len(plain.groups[key])
+        assert Counter(result[5]) == Counter({r[1]: 1 for r in plain.groups[key]})
+        assert result[6] == len(plain.groups[key])
 
 
 @SETTINGS
@@ -147,6 +141,7 @@ def test_lists_of_rows_that_only_come(rows: list[tuple[Any, ...]], size: int) ->
     found = {r[0]: r[1:] for r in four_ways(lambda: group_by(CALLS, append=True), given_)}
     assert {k: r[:4] for k, r in found.items()} == {k: plain.lists(k) for k in plain.groups}
     for key, r in found.items():
+        assert r[5] == list(dict.fromkeys(x[1] for x in plain.groups[key]))
         assert (r[4] or []) == list(dict.fromkeys(x[2] for x in plain.groups[key] if x[2] is not None))
 
 
