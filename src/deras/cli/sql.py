@@ -200,7 +200,7 @@ def _final(result: Result, output: Output) -> int:
     from deras.session.changelog import Fold, python_rows
     from deras.session.result import frame_delta
 
-    fold = Fold(result.schema, result.key)
+    fold = Fold(result.schema, result.schema.key or result.key)
     try:
         for delta in _deltas(result, output):
             fold.add(delta)

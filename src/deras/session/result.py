@@ -108,7 +108,8 @@ class Result:
         rows: the rows of an answer that is complete.
         table: the same as an Arrow table.
         stream: the changes of a query.
-        key: positions of the query's upsert key; None if only whole rows tell rows apart.
+        key: positions that make two rows an update: the query's upsert key; None if nothing does (then all changes are
+            +I and -D).
         bounded: whether the query ends by itself.
         message: a sentence for statements without rows.
         final: give final rows only (batch mode).
@@ -208,7 +209,7 @@ class Result:
                     "this query never ends, so it has no final table",
                     hint="Read .changes(), or give limit= or timeout=, or make it a materialized view.",
                 )
-            fold = Fold(self.schema, self.key)
+            fold = Fold(self.schema, self.schema.key or self.key)
             try:
                 for delta in self.deltas(timeout):
                     room = None if limit is None else limit - fold.rows

@@ -59,11 +59,12 @@ def _conditions(rel: p.Rel) -> p.Rel:
     if not loose:
         return rel
     if rel.kind != "INNER":
+        updating = next(i for i in rel.inputs() if not i.append_only())
         at = loose[0].at or next((y.at for y in loose[0].walk() if y.at is not None), None)
         raise PlanError(
             f"the condition of a {rel.kind} JOIN over rows that are taken back must give the same value each time",
             span=at.span if at is not None else None,
-            detail=f"Whether a row had a partner would be forgotten. Updates come from {blame(rel)}.",
+            detail=f"Whether a row had a partner would be forgotten. Updates come from {blame(updating)}.",
             hint="Compute the value before rows are updated, or join rows that only come.",
         )
     rest = e.conjunction([t for t in e.conjuncts(rel.residual) if e.deterministic(t)])
