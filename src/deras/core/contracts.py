@@ -127,7 +127,7 @@ class Intake(Protocol):
         ...
 
 
-class Lookup(abc.ABC):
+class Lookup:
     """A table that is asked for rows by key. Used by the step's thread."""
 
     whole: ClassVar[bool] = False

@@ -47,8 +47,8 @@ class WindowJoin(Operator):
         kind: INNER, LEFT, RIGHT, FULL, SEMI or ANTI.
         residual: the rest of the condition, a filter over the joined row; its output columns must be the joined ones.
         null_safe: for each key whether NULL equals NULL.
-        shared: whether both inputs come from one source, so that a row's own mark is the watermark of both. Else a step's
-            rows of the left are judged by the right's watermark before the step: as if they had come first.
+        shared: whether both inputs come from one source, so that a row's own mark is the watermark of both. Else a
+            step's rows of the left are judged by the right's watermark before the step: as if they had come first.
         origin: what rejected rows are said to come from.
     """
 

@@ -27,9 +27,9 @@ _HEAD = """# Functions
 
 Made by `make docs` from the declarations in `src/deras/sql/functions`; do not edit. Every example is a test.
 Argument classes: `text` CHAR, VARCHAR, STRING; `integer`, `exact` (integers and DECIMAL), `number` and
-`double` (any number); `moment` TIMESTAMP and TIMESTAMP_LTZ; `datetime` also DATE and TIME; `same` arguments take their common type; `word` a
-keyword such as DAY; `[…]` may be left out, `…` repeats. A result is NULL where an argument is, unless the text says
-otherwise. What is marked **ours** Flink does not have: `deras check --target flink` names it.
+`double` (any number); `moment` TIMESTAMP and TIMESTAMP_LTZ; `datetime` also DATE and TIME; `same` arguments take their
+common type; `word` a keyword such as DAY; `[…]` may be left out, `…` repeats. A result is NULL where an argument is,
+unless the text says otherwise. What is marked **ours** Flink does not have: `deras check --target flink` names it.
 """
 
 
