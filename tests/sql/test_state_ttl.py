@@ -119,3 +119,11 @@ def test_a_view_knows_that_what_it_shows_may_be_forgotten() -> None:
     for settings in ({}, TTL):
         (flow,) = session(**settings).plan(text).dataflows
         assert flow.target.forgetful == bool(settings)
+
+
+def test_with_a_ttl_updates_that_change_nothing_are_told_as_flink_tells_them() -> None:
+    rows = {"t": [("a", 3), ("a", 1), ("b", 2), ("a", 3)]}
+    (flow,) = session(**TTL).plan("SELECT k, MAX(v) AS m FROM t GROUP BY k").dataflows
+    changes, _ = run_flow(flow, rows)
+    again = [(-1, ("a", 3)), (1, ("a", 3))]
+    assert changes == [(1, ("a", 3)), *again, (1, ("b", 2)), *again]
