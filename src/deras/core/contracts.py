@@ -145,7 +145,7 @@ class Lookup:
         """
         raise NotImplementedError
 
-    def close(self) -> None:  # noqa: B027 (optional)
+    def close(self) -> None:
         """Free everything."""
 
 
