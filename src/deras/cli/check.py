@@ -12,6 +12,8 @@ from deras.session.scripts import read_script
 if TYPE_CHECKING:
     import argparse
 
+    from deras.core.errors import Span
+
 
 def check(arguments: argparse.Namespace) -> int:
     """Name everything that is wrong in a script; exit 1 if there is something."""
@@ -26,16 +28,18 @@ def check(arguments: argparse.Namespace) -> int:
 
         with attach(_project(arguments)) as session:
             errors = session.check_all(text)
+        refused: list[DerasError] = []
     else:
         from deras.session.session import Session
 
         with Session(base=script.absolute().parent) as own:
             errors = own.check_all(text)
+            refused = own.check_flink(text) if arguments.target == "flink" and not errors else []
     found = len(errors)
     for e in errors:
         say(f"{script}: {e.render()}\n")
     if arguments.target == "flink":
-        found += _beyond(text, str(script), errors)
+        found += _beyond(text, str(script), errors, refused)
     if found:
         say(f"{found} finding{'s' if found != 1 else ''} in {script}")
         return 1
@@ -54,7 +58,7 @@ def parse_one(text: str) -> bool:
         return True
 
 
-def _beyond(text: str, script: str, errors: list[DerasError]) -> int:
+def _beyond(text: str, script: str, errors: list[DerasError], refused: list[DerasError]) -> int:
     from deras.sql.strict import check as strict
 
     if any(e.code == "syntax" for e in errors):
@@ -63,7 +67,16 @@ def _beyond(text: str, script: str, errors: list[DerasError]) -> int:
     for f in found:
         say(f"{script}: not Flink: {f.what} (line {f.line}, column {f.column})\n{caret(text, f.span)}")
         say(f"Hint: {f.instead}\n" if f.instead else "")
-    return len(found)
+    # What only the plan shows, where the words alone have not told it already.
+    told = [e for e in refused if not any(_overlaps(e, f.span) for f in found)]
+    for e in told:
+        say(f"{script}: not Flink: {e.render()}\n")
+    return len(found) + len(told)
+
+
+def _overlaps(e: DerasError, span: Span) -> bool:
+    own = e.span if isinstance(e, SqlError) else None
+    return own is not None and own.start < span.end and span.start < own.end
 
 
 def _project(arguments: argparse.Namespace) -> str:

@@ -238,6 +238,32 @@ class Session:
                 errors.append(e)
         return errors
 
+    def check_flink(self, text: str) -> list[DerasError]:
+        """What Deras runs, and Apache Flink would refuse while planning: at most one per statement."""
+        import copy
+
+        with self._lock:
+            planner = Planner(copy.deepcopy(self.catalog), self.settings.copy(), self.base)
+        found: list[DerasError] = []
+        for statement in parse_script(text):
+            if isinstance(statement, ast.StopJob):
+                continue
+            strict = Planner(planner.catalog, planner.settings.copy(), self.base)
+            strict.settings.set("deras.strict-flink", "true")
+            refusal: DerasError | None = None
+            try:
+                strict.plan(statement, text)
+            except DerasError as e:
+                refusal = e
+            try:
+                planned = planner.plan(statement, text)
+            except DerasError:
+                continue
+            if refusal is not None:
+                found.append(refusal)
+            planned.apply()
+        return found
+
     def explain(self, text: str) -> str:
         """The plan of a query, INSERT or CREATE MATERIALIZED VIEW; of a script: of each of them."""
         import copy
