@@ -15,7 +15,8 @@ or after an empty line or a comment. ``#`` at the start of a line begins a comme
     ``----``, its changelog at one row a step as Flink prints it. ``---- folded`` is the table that is left, where rows
     were taken back, ``---- rejected`` what left the flow: reason, message, row. With several targets each has its
     ``---- target name``. ``[steps]`` at the end of the title: the result depends on the steps (processing time, values
-    in between that fail): every way takes one row a step.
+    in between that fail): every way takes one row a step. ``[folded]``: which changes there are depends on what is not
+    in our hands (answers that are waited for): only the table that is left is written.
 ``error [title]``
     A statement and, below ``----``, the message that a user reads.
 ``reset``
@@ -82,6 +83,11 @@ class Block:
         """Whether the result depends on the steps."""
         return self.title.endswith("[steps]")
 
+    @property
+    def folded_only(self) -> bool:
+        """Whether only the table that is left is told."""
+        return self.title.endswith("[folded]")
+
 
 @dataclass(slots=True)
 class Arrival:
@@ -105,7 +111,7 @@ class Case:
     @property
     def id(self) -> str:
         """For pytest."""
-        title = re.sub(r"[^\w]+", "-", self.block.title.removesuffix("[steps]")).strip("-")
+        title = re.sub(r"[^\w]+", "-", self.block.title.removesuffix("[steps]").removesuffix("[folded]")).strip("-")
         return f"{self.path.stem}:{self.block.line}{'-' + title if title else ''}"
 
 
@@ -415,6 +421,9 @@ def observed(case: Case, *, seed: int = 0) -> list[str]:
     many = len(stage.outputs) > 1
     for o in stage.outputs:
         lines.append(f"---- target {o.name}" if many else "----")
+        if case.block.folded_only:
+            lines += o.folded()
+            continue
         lines += o.texts()
         if o.updating:
             lines += ["---- folded", *o.folded()]

@@ -58,7 +58,8 @@ class Caller:
             key = repr(args)
             with self._lock:
                 found = self._cache.get(key)
-                if found is not None:
+                # A failure may be here still, or again: its callback may run before the call is kept, or later.
+                if found is not None and not _failed(found):
                     self._cache.move_to_end(key)
                     return found
         self._free.acquire()
@@ -73,9 +74,10 @@ class Caller:
 
     def _done(self, key: Any, f: Future[Any]) -> None:
         self._free.release()
-        if key is not None and (f.cancelled() or f.exception() is not None):
+        if key is not None and _failed(f):
             with self._lock:
-                self._cache.pop(key, None)
+                if self._cache.get(key) is f:
+                    del self._cache[key]
 
     async def _attempts(self, args: tuple[Any, ...]) -> Any:
         pause = 0.1
@@ -100,6 +102,10 @@ class Caller:
         at = max(now, self._slot)
         self._slot = at + 1 / self.options.rate_limit
         await asyncio.sleep(at - now)
+
+
+def _failed(f: Future[Any]) -> bool:
+    return f.done() and (f.cancelled() or f.exception() is not None)
 
 
 class AsyncCalls(AsyncProgram):
