@@ -7,6 +7,7 @@ import random
 from collections import Counter
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,6 +16,8 @@ from deras.core.delta import Delta
 from deras.core.schema import Field, Schema
 from deras.core.types import BIGINT, STRING, timestamp
 from deras.engine.aggregates import AggregateCall, result_type
+from deras.engine.kernels.idle import idle, idle_keys, idle_rows
+from deras.engine.kernels.index import ALIVE
 from deras.engine.operators.changelog_normalize import ChangelogNormalize
 from deras.engine.operators.deduplicate import Deduplicate
 from deras.engine.operators.group_aggregate import GroupAggregate
@@ -114,6 +117,16 @@ def test_groups_begin_anew_when_they_were_idle(data: st.DataObject) -> None:
             h.restart(log)
     due = h.operator.wake()
     assert (due is not None) == bool(h.state.size().keys)
+
+
+def test_what_was_written_at_the_limit_is_forgotten() -> None:
+    times = np.array([[0], [99], [100], [101], [100]], np.int64)
+    flags = np.array([ALIVE, ALIVE, ALIVE, ALIVE, 0], np.uint8)
+    out = np.empty(5, np.int64)
+    assert out[: idle_keys(flags, 0, 5, times, 0, 100, out)].tolist() == [1, 2]
+    rows = np.hstack([times, np.array([[0], [0], [0], [0], [7]])])  # the last one is dead
+    assert out[: idle_rows(rows, 0, 5, 1, 0, 100, out)].tolist() == [1, 2]
+    assert out[: idle(np.arange(4), times, 0, 100, out)].tolist() == [1, 2]
 
 
 def test_groups_with_fresh_keys_for_hours_stay_few() -> None:
