@@ -11,23 +11,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from deras.core.jit import helper, kernel, prefetch
+from deras.core.jit import kernel, prefetch
+from deras.engine.kernels.join import _link, _move, _unlink
 
 _RO1 = "Array(int64, 1, 'C', readonly=True)"
-
-
-@helper
-def _append(rows, s, r, tab, c, d):
-    last = tab[d, c + 1]
-    rows[r, s] = d
-    rows[r, s + 1] = -1
-    rows[r, s + 2] = last
-    if last < 0:
-        tab[d, c] = r
-    else:
-        rows[last, s + 1] = r
-    tab[d, c + 1] = r
-    tab[d, c + 2] += 1
 
 
 @kernel(f"void({_RO1}, {_RO1}, int64[:, ::1], int64, int64[:, ::1], int64)")
@@ -39,7 +26,7 @@ def link(ids, new, rows, s, tab, c):
         if ids[k] < 0:
             rows[new[k], s + 3] = -1
         else:
-            _append(rows, s + 3, new[k], tab, c, ids[k])
+            _link(rows, s + 3, new[k], tab, c, ids[k])
 
 
 @kernel(f"void({_RO1}, int64[:, ::1], int64, int64[:, ::1], int64, int64[::1])")
@@ -47,45 +34,19 @@ def unlink(gone, rows, s, tab, c, ids):
     """Rows out of their lists; ``ids`` gets their index ids (-1: none)."""
     for k in range(len(gone)):
         r = gone[k]
-        d = rows[r, s + 3]
-        ids[k] = d
-        if d < 0:
-            continue
-        after = rows[r, s + 4]
-        before = rows[r, s + 5]
-        if before < 0:
-            tab[d, c] = after
-        else:
-            rows[before, s + 4] = after
-        if after < 0:
-            tab[d, c + 1] = before
-        else:
-            rows[after, s + 5] = before
-        tab[d, c + 2] -= 1
+        ids[k] = rows[r, s + 3]
+        if ids[k] >= 0:
+            _unlink(rows, s + 3, r, tab, c)
 
 
 @kernel(f"void({_RO1}, {_RO1}, int64[:, ::1], int64, int64[:, ::1], int64)")
 def moved(old, new, rows, s, tab, c):
     """Rows moved: neighbours and lists follow. Neighbours may have moved too: the old place hands on the links."""
     for k in range(len(old)):
-        r = old[k]
-        n = new[k]
-        d = rows[r, s + 3]
-        rows[n, s + 3] = d
-        if d < 0:
-            continue
-        after = rows[r, s + 4]
-        before = rows[r, s + 5]
-        rows[n, s + 4] = after
-        rows[n, s + 5] = before
-        if before < 0:
-            tab[d, c] = n
+        if rows[old[k], s + 3] < 0:
+            rows[new[k], s + 3] = -1
         else:
-            rows[before, s + 4] = n
-        if after < 0:
-            tab[d, c + 1] = n
-        else:
-            rows[after, s + 5] = n
+            _move(rows, s + 3, old[k], new[k], tab, c)
 
 
 @kernel(

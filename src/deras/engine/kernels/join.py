@@ -95,28 +95,31 @@ def apply(weights, ids, same, new, rows, s, t, tab, c, stab, sc, oldest, dead, a
     return p
 
 
+@helper
+def _move(rows, s, r, n, tab, c):
+    d = rows[r, s]
+    after = rows[r, s + 1]
+    before = rows[r, s + 2]
+    rows[n, s] = d
+    rows[n, s + 1] = after
+    rows[n, s + 2] = before
+    if before < 0:
+        tab[d, c] = n
+    else:
+        rows[before, s + 1] = n
+    if after < 0:
+        tab[d, c + 1] = n
+    else:
+        rows[after, s + 2] = n
+
+
 @kernel(f"void({_RO1}, {_RO1}, int64[:, ::1], int64, int64[:, ::1], int64)")
 def moved(old, new, rows, s, tab, c):
     """Rows moved: their neighbours and lists follow. Neighbours may have moved too: the old place hands on the
     links.
     """
     for k in range(len(old)):
-        r = old[k]
-        n = new[k]
-        d = rows[r, s]
-        after = rows[r, s + 1]
-        before = rows[r, s + 2]
-        rows[n, s] = d
-        rows[n, s + 1] = after
-        rows[n, s + 2] = before
-        if before < 0:
-            tab[d, c] = n
-        else:
-            rows[before, s + 1] = n
-        if after < 0:
-            tab[d, c + 1] = n
-        else:
-            rows[after, s + 2] = n
+        _move(rows, s, old[k], new[k], tab, c)
 
 
 @kernel(f"int64({_RO1}, int64[:, ::1], int64, int64[::1])")

@@ -13,6 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from deras.core.jit import helper, kernel, prefetch
+from deras.engine.kernels.join import _unlink
 
 _RO1 = "Array(int64, 1, 'C', readonly=True)"
 
@@ -129,18 +130,7 @@ def version_at(ids, times, before, tab, c, rows, s, found):
 
 @helper
 def _remove(rows, s, r, tab, c):
-    d = rows[r, s + 3]
-    after = rows[r, s + 4]
-    before = rows[r, s + 5]
-    if before < 0:
-        tab[d, c] = after
-    else:
-        rows[before, s + 4] = after
-    if after < 0:
-        tab[d, c + 1] = before
-    else:
-        rows[after, s + 5] = before
-    tab[d, c + 2] -= 1
+    _unlink(rows, s + 3, r, tab, c)
     rows[r, s + 3] = -1
 
 
