@@ -93,24 +93,7 @@ class WindowAggregate(Unary):
 
     def prune(self, needed: set[int]) -> tuple[Rel, Place]:
         """Only the needed calls and bounds."""
-        n = len(self.keys)
-        first = n + len(self.calls)
-        kept = [i for i in range(len(self.calls)) if n + i in needed]
-        calls = tuple(self.calls[i] for i in kept)
-        marks = [i for i in range(len(self.window)) if first + i in needed]
-        used = set(self.keys) | called(calls) | (set() if self.time is None else {self.time})
-        made, place = self.input.prune(used)
-        positions = [*range(n), *(n + i for i in kept), *(first + i for i in marks)]
-        found = replace(
-            self,
-            schema=self.schema.select(positions),
-            input=made,
-            time=None if self.time is None else place[self.time],
-            keys=tuple(place[k] for k in self.keys),
-            calls=tuple(c.moved(place) for c in calls),
-            window=tuple(self.window[i] for i in marks),
-        )
-        return found, {i: k for k, i in enumerate(positions)}
+        return _pruned(self, needed)
 
     def through(self) -> Place:
         """The keys."""
@@ -247,24 +230,7 @@ class SessionAggregate(Unary):
 
     def prune(self, needed: set[int]) -> tuple[Rel, Place]:
         """Only the needed calls and bounds."""
-        n = len(self.keys)
-        first = n + len(self.calls)
-        kept = [i for i in range(len(self.calls)) if n + i in needed]
-        calls = tuple(self.calls[i] for i in kept)
-        marks = [i for i in range(len(self.window)) if first + i in needed]
-        used = set(self.keys) | called(calls) | (set() if self.time is None else {self.time})
-        made, place = self.input.prune(used)
-        positions = [*range(n), *(n + i for i in kept), *(first + i for i in marks)]
-        found = replace(
-            self,
-            schema=self.schema.select(positions),
-            input=made,
-            time=None if self.time is None else place[self.time],
-            keys=tuple(place[k] for k in self.keys),
-            calls=tuple(c.moved(place) for c in calls),
-            window=tuple(self.window[i] for i in marks),
-        )
-        return found, {i: k for k, i in enumerate(positions)}
+        return _pruned(self, needed)
 
     def through(self) -> Place:
         """The keys."""
@@ -283,6 +249,27 @@ class SessionAggregate(Unary):
     def kept(self) -> str:
         """Open sessions."""
         return "open sessions only, bounded by the watermark"
+
+
+def _pruned(rel: WindowAggregate | SessionAggregate, needed: set[int]) -> tuple[Rel, Place]:
+    n = len(rel.keys)
+    first = n + len(rel.calls)
+    kept = [i for i in range(len(rel.calls)) if n + i in needed]
+    calls = tuple(rel.calls[i] for i in kept)
+    marks = [i for i in range(len(rel.window)) if first + i in needed]
+    used = set(rel.keys) | called(calls) | (set() if rel.time is None else {rel.time})
+    made, place = rel.input.prune(used)
+    positions = [*range(n), *(n + i for i in kept), *(first + i for i in marks)]
+    found = replace(
+        rel,
+        schema=rel.schema.select(positions),
+        input=made,
+        time=None if rel.time is None else place[rel.time],
+        keys=tuple(place[k] for k in rel.keys),
+        calls=tuple(c.moved(place) for c in calls),
+        window=tuple(rel.window[i] for i in marks),
+    )
+    return found, {i: k for k, i in enumerate(positions)}
 
 
 def session_text(rel: SessionTvf | SessionAggregate) -> str:
