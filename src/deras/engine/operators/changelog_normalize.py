@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from deras.core.schema import Schema
     from deras.core.time import Tick
     from deras.engine.state import State
-    from deras.engine.state.idle import Keys
 
 
 class ChangelogNormalize(Operator):
@@ -78,12 +77,16 @@ class ChangelogNormalize(Operator):
         delta = deltas[0]
         if self._clock is not None:
             self._clock.begin(tick.now)
-            self._forget(self._clock.stale())
+            self._clock.forget(self._clock.stale(), self._index, self._segments)
         if delta is None or not delta.length:
             return Out()
         delta = single(delta)
         if self._clock is not None:
-            self._forget(self._clock.visit([keyable(delta.columns[i]) for i in self.key], delta.length))
+            self._clock.forget(
+                self._clock.visit([keyable(delta.columns[i]) for i in self.key], delta.length),
+                self._index,
+                self._segments,
+            )
         index, segments = self._index, self._segments
         weights = delta.weight_array()
         ids = self._lookup(delta.columns, delta.length)
@@ -126,18 +129,6 @@ class ChangelogNormalize(Operator):
         weights = np.tile(np.array([-1, 1]), delta.length)[there]
         marks = np.repeat(delta.mark_array(), 2)[there] if isinstance(delta.marks, np.ndarray) else delta.marks
         return Delta(self.schema, self._segments.take(rows), None if (weights > 0).all() else weights, marks, len(rows))
-
-    def _forget(self, keys: Keys) -> None:
-        columns, n = keys
-        if not n or self._clock is None:
-            return
-        index = self._index
-        ids = index.lookup(columns, insert=False, length=n)
-        ids = ids[ids >= 0]
-        rows = index.tab[ids, index.cell0]
-        self._segments.kill(rows[rows >= 0])
-        index.release(ids)
-        self._clock.count(len(ids))
 
     def wake(self) -> int | None:
         """When it looks for idle keys."""

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from deras.core.schema import Schema
     from deras.core.time import Tick
     from deras.engine.state import Segments, State
-    from deras.engine.state.idle import Keys
 
 Keep = Literal["first", "last"]
 
@@ -135,13 +134,15 @@ class Deduplicate(Operator):
             self._expire(self._idle.keys(self._index, self._index.cell0 + 1))
         if self._clock is not None:
             self._clock.begin(tick.now)
-            self._forget(self._clock.stale())
+            self._clock.forget(self._clock.stale(), self._index, self._segments)
         if delta is None:
             return Out()
         n = delta.length
         index = self._index
         if self._clock is not None:
-            self._forget(self._clock.visit([keyable(delta.columns[i]) for i in self.partition], n))
+            self._clock.forget(
+                self._clock.visit([keyable(delta.columns[i]) for i in self.partition], n), self._index, self._segments
+            )
         ids = self._keys(delta.columns, n)
         if self.append_only:
             out = np.empty(n, np.int64)
@@ -179,19 +180,6 @@ class Deduplicate(Operator):
         if len(ids) and self._idle is not None:
             self._index.release(ids)
             self._idle.count(len(ids))
-
-    def _forget(self, keys: Keys) -> None:
-        """The rows of these keys go without a word."""
-        columns, n = keys
-        if not n or self._clock is None:
-            return
-        index = self._index
-        ids = index.lookup(columns, insert=False, length=n)
-        ids = ids[ids >= 0]
-        rows = index.tab[ids, index.cell0]
-        self._segments.kill(rows[rows >= 0])
-        index.release(ids)
-        self._clock.count(len(ids))
 
     def wake(self) -> int | None:
         """When it looks for idle keys."""

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from deras.core.column import Column
     from deras.core.types import SqlType
-    from deras.engine.state import Index, State
+    from deras.engine.state import Index, Segments, State
     from deras.engine.state.rowset import RowSet
 
 Ids = npt.NDArray[np.int64]
@@ -186,6 +186,18 @@ class KeyClock(Idle):
         gone = self.among(ids, self._keys, self._keys.cell0)
         self.wrote(ids, self._keys, self._keys.cell0)
         return self._keys.key_columns(gone), len(gone)
+
+    def forget(self, keys: Keys, index: Index, segments: Segments) -> None:
+        """Idle keys and the one row of each (the first cell of ``index``) go without a word, and are counted."""
+        columns, n = keys
+        if not n:
+            return
+        ids = index.lookup(columns, insert=False, length=n)
+        ids = ids[ids >= 0]
+        rows = index.tab[ids, index.cell0]
+        segments.kill(rows[rows >= 0])
+        index.release(ids)
+        self.count(len(ids))
 
     def due(self) -> int | None:
         """When it wants to look again."""
