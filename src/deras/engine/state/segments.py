@@ -20,7 +20,7 @@ from deras.engine.state.keys import KeyShape, column_of_words
 from deras.engine.state.memory import Reserve
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Sequence
 
     from deras.core.schema import Schema
 
@@ -105,11 +105,15 @@ def gather(
     chunks: Sequence[Any],
     nested: dict[int, dict[int, list[pl.Series]]],
     ids: Ids,
+    only: Collection[int] | None = None,
 ) -> list[Column]:
-    """The columns of rows; text points into the chunks."""
+    """The columns of rows, or those at the positions ``only``; text points into the chunks."""
     out = []
     i = 0
     for position, f in enumerate(schema):
+        if only is not None and position not in only:
+            i += f.type.layout is not Layout.NESTED
+            continue
         if f.type.layout is Layout.NESTED:
             out.append(Column.of_series(f.type, _nested(nested[position], ids, polars_type(f.type))))
             continue
@@ -392,10 +396,15 @@ class Segments:
 
     # ---- reading
 
-    def take(self, ids: Ids) -> list[Column]:
-        """The values of rows, as columns that stay valid whatever happens to the rows."""
+    def take(self, ids: Ids, only: Collection[int] | None = None) -> list[Column]:
+        """The values of rows, as columns that stay valid whatever happens to the rows.
+
+        Args:
+            ids: of the rows.
+            only: positions of the columns that are wanted, which come in the schema's order; None: all.
+        """
         ids = np.ascontiguousarray(ids, np.int64)
-        return gather(self.schema, self.shape, self._tab.array, self._arena.chunks, self._nested, ids)
+        return gather(self.schema, self.shape, self._tab.array, self._arena.chunks, self._nested, ids, only)
 
     def snapshot(self) -> Rows:
         """The rows of this moment, between two steps. Costs microseconds; values are read when asked for."""
