@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -110,6 +111,34 @@ def test_kernels_call_helpers_and_one_another() -> None:
     assert outer(2.5) == 5.5
     assert outer.loaded
     assert jit.kernels()[outer.name] is outer
+
+
+@kernel("int64(int64[::1])")
+def _first_of_a_copy(numbers: Any) -> Any:
+    made = np.empty(1, np.int64)
+    made[0] = numbers[0]
+    return made[0]
+
+
+@helper
+def _last(numbers: Any) -> Any:
+    return numbers[len(numbers) - 1]
+
+
+@kernel("int64(int64[::1])")
+def _without_arrays(numbers: Any) -> Any:
+    total = 0
+    for k in range(1, len(numbers)):
+        total += _last(numbers[:k])
+    return total
+
+
+def test_only_kernels_that_make_arrays_count_references() -> None:
+    numbers = np.arange(5)
+    assert (_first_of_a_copy(numbers), _without_arrays(numbers)) == (0, 6)
+    for made, counts in ((_first_of_a_copy, True), (_without_arrays, False)):
+        code = "".join(made._made().inspect_llvm().values())
+        assert ("NRT" in code) == counts
 
 
 def test_a_kernel_takes_no_other_types() -> None:

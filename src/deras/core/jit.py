@@ -92,6 +92,25 @@ __all__ = [
 
 _log = logging.getLogger("deras.jit")
 _FLAGS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "fastmath": False, "boundscheck": BOUNDSCHECK}
+# Numba counts references to arrays with atomic instructions, at each inlined call too: a fifth of a tight kernel's
+# time. Callers hold what they pass, so only a kernel that makes arrays itself needs the counts.
+_UNCOUNTED: dict[str, Any] = {**_FLAGS, "_nrt": False}
+_MAKERS = frozenset(
+    {
+        "arange",
+        "argsort",
+        "array",
+        "copy",
+        "empty",
+        "empty_like",
+        "full",
+        "full_like",
+        "ones",
+        "sort",
+        "zeros",
+        "zeros_like",
+    }
+)
 _registry: dict[str, Kernel] = {}
 _noted: set[str] = set()
 _lock = threading.RLock()
@@ -141,10 +160,14 @@ class Kernel:
         # So that a kernel named in another kernel's body is an ordinary Numba function there.
         return types.Dispatcher(self._made())
 
+    def _makes_arrays(self) -> bool:
+        """Whether it allocates, judged by the names in its code; one that does so unnoticed does not compile."""
+        return not _MAKERS.isdisjoint(self.function.__code__.co_names)
+
     def _made(self) -> Any:
         with _lock:
             if self._dispatcher is None:
-                dispatcher = numba.njit(**_FLAGS)(self.function)
+                dispatcher = numba.njit(**(_FLAGS if self._makes_arrays() else _UNCOUNTED))(self.function)
                 folder = _module_folder(self.function.__module__)
                 if folder is not None:
                     dispatcher._cache = _Cache(self.function, folder)
@@ -179,13 +202,13 @@ def kernel(*signatures: str) -> Callable[[Callable[..., Any]], Kernel]:
 
 
 def helper(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A function that kernels call, typed by its use and inlined by LLVM. Not for Python callers."""
-    return numba.njit(forceinline=True, **_FLAGS)(function)  # type: ignore[no-any-return]
+    """A function that kernels call, typed by its use and inlined by LLVM. Not for Python callers; makes no arrays."""
+    return numba.njit(forceinline=True, **_UNCOUNTED)(function)  # type: ignore[no-any-return]
 
 
 def routine(function: Callable[..., Any]) -> Callable[..., Any]:
     """As :func:`helper`, but LLVM decides whether to inline it: for what is rarely called, or long."""
-    return numba.njit(**_FLAGS)(function)  # type: ignore[no-any-return]
+    return numba.njit(**_UNCOUNTED)(function)  # type: ignore[no-any-return]
 
 
 def kernels() -> dict[str, Kernel]:
