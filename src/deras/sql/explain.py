@@ -40,7 +40,7 @@ def explain(planner: Planner, x: ast.Statement, text: str) -> str:
     if key:
         facts.append(f"key: ({', '.join(names[k] for k in key)})")
     lines = ["== Optimized Execution Plan ==", f"{head}  -- {'; '.join(facts)}"]
-    below = tree(rel, changelog=True, state=True).splitlines()
+    below = tree(rel, changelog=True, state=True, reuse=planner.settings.reuse_subplans).splitlines()
     lines += [f"+- {below[0]}", *(f"   {line}" for line in below[1:])]
     notes = [*context.warnings, *state_warnings(rel, planner.settings)]
     if notes:

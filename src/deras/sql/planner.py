@@ -118,7 +118,7 @@ class Planner:
             rel = binder.query(x.query, root=True)
         else:
             raise PlanError("only queries and INSERT have a plan", span=x.span)
-        rel = optimise(rel, self.settings.zone)
+        rel = optimise(rel, self.settings.zone, share=self.settings.reuse_subplans)
         if isinstance(rel, p.Limit) and not rel.append_only():
             rel = limited(rel.input, rel.count)
         return final(rel, self.settings, self.folder), context
@@ -155,7 +155,8 @@ class Planner:
     def _insert(self, x: ast.Insert, text: str, into: CatalogTable | None = None) -> Dataflow:
         context = self._context(text)
         rel, table = bind_insert(QueryBinder(context), x, into)
-        rel = final(optimise(rel, self.settings.zone), self.settings, self.folder)
+        rel = optimise(rel, self.settings.zone, share=self.settings.reuse_subplans)
+        rel = final(rel, self.settings, self.folder)
         schema = Schema(tuple(f.without_time() for f in rel.schema), _sink_key(table, rel.schema))
         options = {**table.options, **{o.key: o.value for o in x.options}}
         target = Target(
@@ -271,7 +272,8 @@ class Planner:
     ) -> Dataflow:
         self._check_expressions(rel)
         rel = forgetting(rel, int(self.settings.state_ttl_ms))
-        lowering = Lowering(owner, self.settings.zone)
+        share = self.settings.reuse_subplans
+        lowering = Lowering(owner, self.settings.zone, share)
         output = lowering.lower(rel)
         warnings = [*context.warnings, *state_warnings(rel, self.settings)]
         target = replace(target, single_row=rel.single_row(), replaces=replaces(rel), forgetful=forgets(rel))
@@ -286,7 +288,7 @@ class Planner:
             tuple(dict.fromkeys(lowering.views)),
             not any(r.reads_time() or any(r.ttl) for r in p.walk(rel)),
             limit,
-            {"plan": tree(rel, changelog=True, state=True)},
+            {"plan": tree(rel, changelog=True, state=True, reuse=share)},
         )
 
 

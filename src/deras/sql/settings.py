@@ -78,6 +78,12 @@ KNOWN: tuple[Option, ...] = (
         "AUTO",
         choices=("AUTO", "NONE", "FORCE"),
     ),
+    Option(
+        "table.optimizer.reuse-sub-plan-enabled",
+        "bool",
+        "Equal parts of a plan are computed once.",
+        True,
+    ),
     Option("table.dml-sync", "bool", "INSERT waits until its job ends.", False),
     Option("table.exec.resource.default-parallelism", "int", "Lanes of keyed state.", -1),
     Option("parallelism.default", "int", "Lanes of keyed state.", -1),
@@ -213,6 +219,11 @@ class Settings:
     def batch(self) -> bool:
         """Whether only final rows are wanted."""
         return bool(self.get("execution.runtime-mode") == "batch")
+
+    @property
+    def reuse_subplans(self) -> bool:
+        """Whether equal parts of a plan are one."""
+        return bool(self.get("table.optimizer.reuse-sub-plan-enabled"))
 
     @property
     def strict_flink(self) -> bool:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from deras.core.errors import PlanError
 from deras.engine.dataflow import NodeSpec
+from deras.sql.plan.reuse import TABLES, reusable, subplan_text
 from deras.sql.plan.text import digest
 
 if TYPE_CHECKING:
@@ -50,15 +51,17 @@ def places(node: type[Rel]) -> Callable[[F], F]:
 
 @dataclass(slots=True)
 class Lowering:
-    """Collects sources and nodes of one statement; equal subplans become one node.
+    """Collects sources and nodes of one statement.
 
     Args:
         owner: name of the view, sink or query, part of every node's stable name.
         zone: the session's time zone.
+        share: whether equal subplans become one node (tables always do).
     """
 
     owner: str
     zone: str
+    share: bool = True
     sources: list[SourceSpec] = field(default_factory=list)
     nodes: list[NodeSpec] = field(default_factory=list)
     views: list[str] = field(default_factory=list)
@@ -68,8 +71,11 @@ class Lowering:
         """The node (or ``~source``) that gives the plan's rows."""
         text = rel.normal()
         place = _PLACES.get(type(rel))
-        if text in self._known:
-            found = self._known[text]
+        key: str | None = text
+        if not isinstance(rel, TABLES):
+            key = subplan_text(rel) if self.share and reusable(rel) else None
+        found = None if key is None else self._known.get(key)
+        if found is not None:
             if found < 0:
                 from deras.sql.lower.scans import widen
 
@@ -82,12 +88,18 @@ class Lowering:
             made = self.add(rel.describe(), inputs, text, _OPERATORS[type(rel)](self, rel))
         else:
             raise PlanError(f"{type(rel).__name__} is not supported yet")
-        self._known[text] = made
+        if key is not None:
+            self._known[key] = made
         return made
 
     def add(self, label: str, inputs: list[int], text: str, make: Make) -> int:
         """Add an operator under the name that follows from ``text``; gives its index."""
-        self.nodes.append(NodeSpec(f"{self.owner}/{digest(text)}", make, tuple(inputs), label))
+        name = base = f"{self.owner}/{digest(text)}"
+        n = 1
+        while any(node.name == name for node in self.nodes):
+            n += 1
+            name = f"{base}#{n}"
+        self.nodes.append(NodeSpec(name, make, tuple(inputs), label))
         return len(self.nodes) - 1
 
     def origin(self, what: str) -> str:

@@ -11,11 +11,23 @@ if TYPE_CHECKING:
     from deras.sql.plan.rel import Rel
 
 
-def tree(rel: Rel, *, changelog: bool = False, state: bool = False) -> str:
-    """The plan as an indented tree, the output first."""
+def tree(rel: Rel, *, changelog: bool = False, state: bool = False, reuse: bool = False) -> str:
+    """The plan as an indented tree, the output first; ``reuse``: what is planned once is shown once, as in Flink."""
+    from deras.sql.plan.reuse import repeated, subplan_text
+
     lines: list[str] = []
+    numbers = repeated(rel) if reuse else {}
+    shown: set[int] = set()
 
     def add(r: Rel, lead: str, stem: str) -> None:
+        number = numbers.get(subplan_text(r)) if numbers else None
+        if number in shown:
+            lines.append(f"{lead}Reused(reference_id=[{number}])")
+            return
+        mark = ""
+        if number is not None:
+            shown.add(number)
+            mark = f"(reuse_id=[{number}])"
         notes = []
         if changelog:
             notes.append(f"changes: {r.changelog()}")
@@ -23,7 +35,7 @@ def tree(rel: Rel, *, changelog: bool = False, state: bool = False) -> str:
             notes.append(f"state: {kept.removesuffix(', unbounded') if r.ttl and all(r.ttl) else kept}")
         if state and any(r.ttl):
             notes.append(f"forgotten when unchanged for {' and '.join(map(_lifetime, r.ttl))}")
-        lines.append(f"{lead}{r.describe()}{'  -- ' + '; '.join(notes) if notes else ''}")
+        lines.append(f"{lead}{r.describe()}{mark}{'  -- ' + '; '.join(notes) if notes else ''}")
         inputs = r.inputs()
         for i, below in enumerate(inputs):
             last = i == len(inputs) - 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from deras.sql.rules.async_calls import async_calls
+from deras.sql.rules.common_subplans import prune_shared
 from deras.sql.rules.fold_constants import fold_constants
 from deras.sql.rules.interval_joins import interval_joins
 from deras.sql.rules.join_filters import join_filters
@@ -45,8 +46,8 @@ def _up(rel: p.Rel, rule: Callable[[p.Rel], p.Rel]) -> p.Rel:
     return rule(rel)
 
 
-def optimise(rel: p.Rel, zone: str) -> p.Rel:
-    """The plan after all rules."""
+def optimise(rel: p.Rel, zone: str, *, share: bool = True) -> p.Rel:
+    """The plan after all rules; ``share``: equal subplans stay equal when columns are pruned."""
     rel = _up(rel, lambda r: fold_constants(r, zone))
     for _ in range(10):
         before = rel
@@ -55,4 +56,6 @@ def optimise(rel: p.Rel, zone: str) -> p.Rel:
         if rel == before:
             break
     rel = _up(rel, lambda r: fold_constants(r, zone))
-    return _up(_up(prune_columns(keep_values(rel)), merge_calcs), async_calls)
+    rel = keep_values(rel)
+    rel = prune_shared(rel) if share else prune_columns(rel)
+    return _up(_up(rel, merge_calcs), async_calls)

@@ -87,7 +87,8 @@ def _fresh(
     source = p.Calc(Schema(fields), tvf.input, tuple(exprs), e.conjunction(before))
     keys = tuple(place[k] for k in rel.keys if k not in named)
     calls = tuple(c.moved(place) for c in rel.calls)
-    window = tuple(w for w in _NAMES if w in named.values() or any(marks[i] == w for t in after for i in e.refs(t)))
+    # All bounds, whoever reads them: two uses of one aggregate are equal then. Pruning takes away what nobody reads.
+    window = _NAMES
     bounds = {w: tvf.schema[len(tvf.input.schema) + _NAMES.index(w)] for w in _NAMES}
     return _finish(rel, source, tvf, time, keys, calls, window, bounds, named, _renamed(after, marks))
 

@@ -1,0 +1,74 @@
+"""Which subplans of a plan are one: what they have in common, and where EXPLAIN names them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+
+from deras.sql.expr import nodes as e
+from deras.sql.expr.analysis import volatile
+from deras.sql.plan.calc import Calc
+from deras.sql.plan.process import Process
+from deras.sql.plan.rel import Rel, walk
+from deras.sql.plan.scans import Scan, Values, ViewScan
+from deras.sql.plan.sets import Union
+from deras.sql.plan.time_joins import LookupJoin
+
+TABLES = (Scan, Values, ViewScan)
+LIGHT = (*TABLES, Calc, Union)
+"""Nodes without state: for these alone a plan keeps its form."""
+
+
+def reusable(rel: Rel) -> bool:
+    """Whether one evaluation may stand for several: nothing is left to chance, to Python or to the world outside."""
+    for r in walk(rel):
+        if isinstance(r, (Process, LookupJoin)):
+            return False
+        for f in dataclasses.fields(r):
+            if f.name != "schema" and not _steady(getattr(r, f.name)):
+                return False
+    return True
+
+
+def _steady(v: object) -> bool:
+    if isinstance(v, e.Expr):
+        return not volatile(v)
+    if isinstance(v, Rel):
+        return True
+    if isinstance(v, tuple):
+        return all(map(_steady, v))
+    if getattr(v, "deterministic", True) is False:
+        return False
+    if dataclasses.is_dataclass(v) and not isinstance(v, type):
+        return all(_steady(getattr(v, f.name)) for f in dataclasses.fields(v))
+    return True
+
+
+def subplan_text(rel: Rel) -> str:
+    """The canonical text of a subplan, with what that leaves out: types, and how long state lives."""
+    types = ",".join(f"{f.type} {f.time}" for f in rel.schema)
+    return f"{rel.normal()}|{types}|{[r.ttl for r in walk(rel) if r.ttl]}"
+
+
+def repeated(rel: Rel) -> dict[str, int]:
+    """The subplans with state that a plan has several times, by text, with their numbers for EXPLAIN.
+
+    A part of a repeated subplan is one of its own only if somebody else reads it, too.
+    """
+    texts = {id(r): subplan_text(r) for r in walk(rel) if not isinstance(r, TABLES) and reusable(r)}
+    counts = Counter(texts[id(r)] for r in walk(rel) if id(r) in texts)
+    found: dict[str, int] = {}
+
+    def visit(r: Rel, above: int) -> None:
+        text = texts.get(id(r))
+        if text is not None and counts[text] > above:
+            if text in found:
+                return
+            if not all(isinstance(x, LIGHT) for x in walk(r)):
+                found[text] = len(found) + 1
+                above = counts[text]
+        for i in r.inputs():
+            visit(i, above)
+
+    visit(rel, 1)
+    return found
