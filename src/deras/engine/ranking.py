@@ -29,7 +29,8 @@ Ids = npt.NDArray[np.int64]
 FUNCTIONS = {"ROW_NUMBER": 0, "RANK": 1, "DENSE_RANK": 2}
 _NONE = np.zeros(0, np.int64)
 _NO_BITS = np.zeros(0, np.uint8)
-_KINDS = {Layout.WORDS: 0, Layout.LIMBS: 1, Layout.VIEWS: 2, Layout.FLOATS: 3}
+KINDS = {Layout.WORDS: 0, Layout.LIMBS: 1, Layout.VIEWS: 2, Layout.FLOATS: 3}
+"""How kernels of order call a layout."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +68,7 @@ def orders_of(segments: Segments, order: Sequence[SortKey]) -> npt.NDArray[np.in
             raise PlanError(f"rows cannot be sorted by `{segments.schema[key.column].name}`: {t} has no order")
         i = [f for f, x in enumerate(segments.schema) if x.type.layout is not Layout.NESTED].index(key.column)
         _, j, mask = segments.shape.columns[i].tolist()
-        found.append([_KINDS[t.layout], j, mask, i % 64, int(key.descending), int(key.nulls_first)])
+        found.append([KINDS[t.layout], j, mask, i % 64, int(key.descending), int(key.nulls_first)])
     return np.array(found, np.int64).reshape(-1, 6)
 
 
@@ -167,7 +168,7 @@ class Ranking:
         if self.order:
             key = self.order[0]
             column = delta.columns[key.column]
-            kind = _KINDS[column.type.layout]
+            kind = KINDS[column.type.layout]
             if kind not in (0, 3):
                 return None
             valid = column.valid()

@@ -16,6 +16,7 @@ from deras.engine.ranking import Listing, Ranking, SortKey, key_types
 from deras.engine.rejects import reject_rows
 from deras.engine.state.idle import KeyClock
 from deras.engine.state.rowset import keyable
+from deras.engine.toplist import TopList, fits
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +36,8 @@ class Rank(Operator):
 
     Equal rows rank in the order of their arrival. With the rank in the output every row that moves is an update of its
     rank; without it only rows that enter and leave are told: first those that leave.
-    Where the input only inserts, no more than ``last`` rows of a key are kept, else all.
+    Where the input only inserts, no more than ``last`` rows of a key are kept, else all: short lists
+    (:class:`~deras.engine.toplist.TopList`) where that does, else trees.
 
     With a TTL a key is forgotten with its rows, without a word, when no row of it came for so long.
 
@@ -82,6 +84,9 @@ class Rank(Operator):
         self._forgetful = forgetful or ttl > 0
         fields = input.fields if rank is None else (*input.fields, rank)
         self.schema = Schema(fields)
+        self._top: TopList | None = None
+        if input_append and limit is None and last is not None and fits(partition, function, last):
+            self._top = TopList(input, partition, order, first, last, latest=latest)
         self._ranking = Ranking(
             input,
             partition,
@@ -99,10 +104,11 @@ class Rank(Operator):
 
     def open(self, state: State) -> None:
         """The rows."""
-        self._ranking.open(state)
+        kept = self._top or self._ranking
+        kept.open(state)
         types = key_types(self.input, self._ranking.partition)
         self._clock = KeyClock(state, "keys", types, self.ttl) if self.ttl else None
-        state.on_restore(self._ranking.rebuild)
+        state.on_restore(kept.rebuild)
 
     def step(self, deltas: Sequence[Delta | None], tick: Tick) -> Out:
         """Take the rows; give the changes."""
@@ -116,6 +122,8 @@ class Rank(Operator):
         if self._clock is not None:
             columns = [keyable(delta.columns[i]) for i in ranking.partition]
             self._forget(self._clock.visit(columns, delta.length))
+        if self._top is not None:
+            return Out(self._listed(self._top, delta))
         if not self.input_append:
             delta = single(delta)
         ids = ranking.keys(delta.columns, delta.length)
@@ -136,12 +144,25 @@ class Rank(Operator):
             dropped.append(reject_rows(delta, absent, [text] * len(absent), reason="constraint", origin=self.origin))
         return Out(out, dropped)
 
+    def _listed(self, top: TopList, delta: Delta) -> Delta | None:
+        found = top.change(delta.columns, top.keys(delta.columns, delta.length), 1 if self.rank is None else 2)
+        out = None
+        if len(found.rows):
+            columns = top.segments.take(found.rows)
+            if self.rank is not None:
+                columns.append(Column.of_words(self.rank.type, found.ranks))
+            marks = delta.marks[found.at] if isinstance(delta.marks, np.ndarray) else delta.marks
+            out = Delta(self.schema, columns, None if self.append_only else found.signs, marks, len(found.rows))
+        top.forget(found.dead)
+        return out
+
     def _forget(self, keys: Keys) -> None:
         columns, n = keys
         if n and self._clock is not None:
-            ids = self._ranking.index.lookup(columns, insert=False, length=n)
+            kept = self._top or self._ranking
+            ids = kept.index.lookup(columns, insert=False, length=n)
             ids = ids[ids >= 0]
-            self._ranking.drop(ids)
+            kept.drop(ids)
             self._clock.count(len(ids))
 
     def wake(self) -> int | None:
