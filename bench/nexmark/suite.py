@@ -14,12 +14,13 @@ QUERIES = [*(f"q{i}" for i in range(24)), *(f"cep_q{i}" for i in range(4))]
 TABLES = {
     "person": """CREATE TABLE person (
   id BIGINT, name VARCHAR, emailAddress VARCHAR, creditCard VARCHAR, city VARCHAR, state VARCHAR,
-  `dateTime` TIMESTAMP(3), extra VARCHAR,
+  `dateTime` TIMESTAMP(3), extra VARCHAR, PRIMARY KEY (id) NOT ENFORCED,
   WATERMARK FOR `dateTime` AS `dateTime` - INTERVAL '4' SECOND
 )""",
     "auction": """CREATE TABLE auction (
   id BIGINT, itemName VARCHAR, description VARCHAR, initialBid BIGINT, reserve BIGINT,
   `dateTime` TIMESTAMP(3), expires TIMESTAMP(3), seller BIGINT, category BIGINT, extra VARCHAR,
+  PRIMARY KEY (id) NOT ENFORCED,
   WATERMARK FOR `dateTime` AS `dateTime` - INTERVAL '4' SECOND
 )""",
     "bid": """CREATE TABLE bid (

@@ -61,9 +61,9 @@ def scripts(draw: st.DrawFn, *, marked: bool = False, null_safe: bool = False) -
     keys = list(draw(st.permutations([None, *range(6)] if null_safe else range(6))))
     steps, ones, others = [], [], []
     for _ in range(draw(st.integers(1, 5))):
-        one = []
-        for _ in range(draw(st.integers(0, min(3, len(keys))))):
-            one.append((keys.pop(), draw(TEXTS), *((draw(st.sampled_from([True, False, None])),) if marked else ())))
+        n = draw(st.integers(0, min(3, len(keys))))
+        joins = st.sampled_from([True, False, None])
+        one = [(keys.pop(), draw(TEXTS), *((draw(joins),) if marked else ())) for _ in range(n)]
         other = draw(
             st.lists(st.tuples(st.sampled_from(["x", LONG, "z", None]), st.none() | st.integers(0, 6)), max_size=6)
         )
@@ -258,8 +258,7 @@ def test_state_is_flat_where_keys_come_and_rows_meet(ttl: int) -> None:
         assert got == want
         del h.run.deltas[:-1]
         want = h.run.deltas[0].length
-    held = {name: size for name, size in h.state.size().parts.items()}
-    assert held["waiting"] < 8 << 20
+    assert h.state.size().parts["waiting"] < 8 << 20
 
 
 def test_wakes_only_to_forget() -> None:

@@ -52,7 +52,10 @@ def forgetting(rel: Rel, ttl: int) -> Rel:
             done[id(r)] = found
         return found
 
-    return visit(rel)
+    # Which joins are key joins depends on who forgets.
+    from deras.sql.rules.key_joins import key_joins
+
+    return key_joins(visit(rel))
 
 
 def _forgetting_over(over: Over) -> bool:

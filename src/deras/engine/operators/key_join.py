@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 
-from deras.core.column import Column
 from deras.core.delta import Delta
 from deras.core.schema import Schema
 from deras.engine.kernels import idle as ik
@@ -21,6 +20,7 @@ from deras.engine.state.idle import Idle, soonest
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from deras.core.column import Column
     from deras.core.records import Rejected
     from deras.core.time import Tick
     from deras.engine.state import Segments, State
@@ -350,7 +350,7 @@ class KeyJoin(Operator):
 
 def _true(column: Column) -> npt.NDArray[np.uint8]:
     """Where a BOOLEAN is TRUE."""
-    found = (column.words() != 0).astype(np.uint8)
+    found: npt.NDArray[np.uint8] = (column.words() != 0).astype(np.uint8)
     valid = column.valid()
     return found if valid is None else found & valid
 

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from deras.core.errors import InternalError
 from deras.core.schema import Schema
+from deras.sql.expr import nodes as e
 from deras.sql.forgetting import forgets
 from deras.sql.lower.lowering import lowers
-from deras.sql.plan.joins import Join, WindowJoin
+from deras.sql.plan.joins import Join, KeyJoin, WindowJoin
 from deras.sql.plan.rel import walk
 from deras.sql.plan.windowed import window_bound
 
@@ -46,6 +47,28 @@ def _join(lowering: Lowering, rel: Join) -> Callable[[], Operator]:
         both = Schema((*left.fields, *right.fields))
         program = None if residual is None else RowProgram(both, both, None, residual, zone)
         return engine.Join(left, right, *keys, program, *appends, origin, kind, safe, *unique, ttl, forgetful)
+
+    return make
+
+
+@lowers(KeyJoin)
+def _key_join(lowering: Lowering, rel: KeyJoin) -> Callable[[], Operator]:
+    left, right, zone = rel.left.schema, rel.right.schema, lowering.zone
+    keys, safe, keyed, ttl = (rel.left_keys, rel.right_keys), rel.safe, rel.keyed, rel.ttl or (0, 0)
+    mark = len((left, right)[keyed]) - 1 if rel.marked else None
+    origin = lowering.origin("KeyJoin")
+    columns = [f for side in rel.sides for f in side.fields]
+    residual, reads = rel.residual, [] if rel.residual is None else sorted(e.refs(rel.residual))
+
+    def make() -> Operator:
+        from deras.engine.operators.key_join import KeyJoin as Engine
+        from deras.sql.expr.program import RowProgram
+
+        program = None
+        if residual is not None:
+            read = Schema(tuple(columns[i] for i in reads))
+            program = RowProgram(read, read, None, e.remap(residual, reads.index), zone)
+        return Engine(left, right, *keys, keyed, mark, program, reads, origin, safe, ttl)
 
     return make
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 from deras.core.schema import Field, Schema
 from deras.sql.expr import nodes as e
-from deras.sql.plan.calc import narrow
+from deras.sql.plan.calc import Calc, narrow
 from deras.sql.plan.rel import Place, Rel, move
 from deras.sql.plan.show import expression
 
@@ -56,6 +56,11 @@ class Join(Rel):
     def safe(self) -> tuple[bool, ...]:
         """For each key whether NULL equals NULL."""
         return self.null_safe or (False,) * len(self.left_keys)
+
+    @property
+    def sides(self) -> tuple[Schema, Schema]:
+        """The columns that it takes from each side."""
+        return self.left.schema, self.right.schema
 
     @property
     def left_unique(self) -> bool:
@@ -137,8 +142,6 @@ def unique_on(rel: Rel, keys: tuple[int, ...]) -> bool:
 
 def replaces(rel: Rel) -> bool:
     """Whether a row that takes another's place makes an update of it. Outer joins give rows up and bring others."""
-    from deras.sql.plan.calc import Calc
-
     while isinstance(rel, Calc):
         rel = rel.input
     return not (isinstance(rel, Join) and rel.makes_updates() and any(rel.pads))
@@ -149,7 +152,7 @@ def joined_key(join: Join) -> tuple[int, ...]:
     left, right = join.left.upsert_key(), join.right.upsert_key()
     if join.half:
         return left
-    n = len(join.left.schema)
+    n = len(join.sides[0])
     # Where one side is padded, its key is NULL in many rows and tells nothing alone.
     pads_left, pads_right = join.pads
     if left and not pads_right and join.right_unique:
@@ -204,7 +207,8 @@ def condition_text(join: Join) -> str:
     left, right = join.left.schema.names, join.right.schema.names
     signs = ["IS NOT DISTINCT FROM" if safe else "=" for safe in join.safe]
     on = [f"{left[a]} {s} {right[b]}" for a, s, b in zip(join.left_keys, signs, join.right_keys, strict=True)]
-    rest = "" if join.residual is None else f", where: {expression(join.residual, [*left, *right])}"
+    columns = [n for side in join.sides for n in side.names]
+    rest = "" if join.residual is None else f", where: {expression(join.residual, columns)}"
     aware = ", null-aware" if join.null_aware else ""
     return f"kind: {join.kind}, on: [{', '.join(on)}]{rest}{aware}"
 
@@ -239,3 +243,50 @@ class WindowJoin(Join):
     def warnings(self) -> list[str]:
         """None: windows end."""
         return []
+
+
+@dataclass(frozen=True, slots=True)
+class KeyJoin(Join):
+    """An inner join of sides that only insert, of which one has at most one row of a key (``keyed``: 0 left, 1 right).
+
+    Rows of the other side that found their partner are not kept. ``marked``: the keyed side's last column says which
+    of its rows join; it is no column of the join. Of the others a mark is kept, so that nobody waits for them.
+    """
+
+    keyed: int = 0
+    marked: bool = False
+
+    @property
+    def sides(self) -> tuple[Schema, Schema]:
+        """The columns that it takes from each side."""
+        left, right = (
+            Schema(i.schema.fields[:-1]) if self.marked and self.keyed == at else i.schema
+            for at, i in enumerate(self.inputs())
+        )
+        return left, right
+
+    def prune(self, needed: set[int]) -> tuple[Rel, Place]:
+        """Nothing: it is made of a pruned join."""
+        return self, {i: i for i in range(len(self.schema))}
+
+    def describe(self) -> str:
+        """Kind, condition, which side has the key, and what keeps rows of it from joining."""
+        marks = ""
+        side = self.inputs()[self.keyed]
+        if self.marked and isinstance(side, Calc) and side.exprs is not None:
+            marks = f", marks: {expression(side.exprs[-1], side.input.schema.names)}"
+        return f"KeyJoin({condition_text(self)}, keyed: {('left', 'right')[self.keyed]}{marks})"
+
+    def kept(self) -> str:
+        """A row or mark a key, and rows that wait."""
+        one, other = ("left", "right") if self.keyed == 0 else ("right", "left")
+        row = "one row or mark" if self.marked else "one row"
+        return f"{row} a key of the {one}, rows of the {other} that wait for theirs, unbounded"
+
+    def warnings(self) -> list[str]:
+        """Keys are never forgotten, and rows may wait for ever."""
+        one, other = ("left", "right") if self.keyed == 0 else ("right", "left")
+        return [
+            f"The join keeps a row a key of the {one}, and rows of the {other} until theirs comes: its state grows "
+            "with the keys and with rows that wait in vain."
+        ]

@@ -7,7 +7,7 @@ from deras.sql.plan.calc import Calc
 from deras.sql.plan.changes import ChangelogNormalize
 from deras.sql.plan.correlate import Correlate, Repeat
 from deras.sql.plan.detect import Detect
-from deras.sql.plan.joins import Join, WindowJoin
+from deras.sql.plan.joins import Join, KeyJoin, WindowJoin
 from deras.sql.plan.over import Frame, OrderKey, Over, OverCall
 from deras.sql.plan.rel import Rel, Unary, walk
 from deras.sql.plan.scans import Scan, Values, ViewScan
@@ -23,6 +23,7 @@ __all__ = [
     "Detect",
     "Frame",
     "Join",
+    "KeyJoin",
     "Limit",
     "OrderKey",
     "Over",
