@@ -120,6 +120,12 @@ class SqlType:
     children: tuple[SqlType, ...] = ()
     names: tuple[str, ...] = ()
     nullable: bool = field(default=True)
+    layout: Layout = field(init=False, repr=False, compare=False)
+    """The physical layout."""
+
+    def __post_init__(self) -> None:
+        # Asked for per column and step: told once.
+        object.__setattr__(self, "layout", self._layout())
 
     def with_nullable(self, nullable: bool) -> SqlType:
         """The same type with another nullability."""
@@ -129,9 +135,7 @@ class SqlType:
         """Equal, apart from the outer nullability."""
         return self.with_nullable(True) == other.with_nullable(True)
 
-    @property
-    def layout(self) -> Layout:
-        """The physical layout."""
+    def _layout(self) -> Layout:
         if self.kind in (Kind.FLOAT, Kind.DOUBLE):
             return Layout.FLOATS
         if self.kind in _VIEWS:
