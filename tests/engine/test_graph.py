@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from deras.core.delta import Delta
 from deras.core.schema import Schema
-from deras.core.time import MIN_WATERMARK, Tick
+from deras.core.time import MAX_WATERMARK, MIN_WATERMARK, Tick
 from deras.core.types import BIGINT, STRING
 from deras.engine.graph import Graph
 from deras.engine.operator import Feed, Out, SourceOperator
@@ -87,3 +87,27 @@ def test_removing_a_view_takes_what_only_it_needed() -> None:
     graph, at, _ = built()
     assert [n.name for n in graph.remove(at["view"])] == ["view", "union"]
     assert sorted(n.name for n in graph.nodes.values()) == ["a", "b", "join"]
+
+
+def test_only_what_nothing_can_reach_any_more_is_retired() -> None:
+    graph, at, _ = built()
+    graph.step({at["a"]: feed((1, "x")), at["b"]: feed((2, "y"))}, epoch=1, now=0)
+    assert not graph.ending
+    graph.step({at["a"]: feed((MAX_WATERMARK, "end"))}, epoch=1, now=0)
+    assert not graph.ending
+    assert graph.retire({at["a"]}, {at["view"]}) == []  # the join still waits for the other side
+    result = graph.step({at["b"]: feed((1, "z"), (MAX_WATERMARK, "end"))}, epoch=1, now=0)
+    assert result.deltas[at["join"]].length == 2
+    assert graph.ending
+    gone = graph.retire({at["a"]}, {at["view"]})  # b may still get parts
+    assert gone == []
+    graph.ending = True
+    gone = graph.retire({at["a"], at["b"]}, {at["view"]})
+    assert [type(o).__name__ for o, _ in gone] == ["Join", "Union"]
+    assert graph.nodes[at["join"]].ended
+    assert not graph.nodes[at["view"]].ended
+    assert graph.nodes[at["view"]].over
+    assert graph.nodes[at["join"]].state.size().keys == 0
+    assert graph.retire({at["a"], at["b"]}, {at["view"]}) == []
+    graph.step({}, epoch=2, now=0)
+    assert [n for n, (f, _) in graph.freeze(2).items() if f.segments] == ["view"]

@@ -9,15 +9,17 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from deras.core.errors import InternalError
 from deras.core.time import MAX_WATERMARK, MIN_WATERMARK, Tick
-from deras.engine.operator import Feed, Operator, SourceOperator
+from deras.engine.operator import Feed, Operator, Out, SourceOperator
+from deras.engine.state import State
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Set as AbstractSet
 
     from deras.core.delta import Delta
     from deras.core.records import Rejected
-    from deras.engine.state import State
 
 
 @dataclass(slots=True)
@@ -39,6 +41,48 @@ class Node:
     dropped: int = 0
     users: set[int] = field(default_factory=set)
     """Ids of nodes that read this one."""
+    restored: bool = False
+    """Its state and watermarks are those of a checkpoint."""
+    over: bool = False
+    """Nothing can come any more, and nothing is due."""
+
+    @property
+    def ended(self) -> bool:
+        """Whether its operator and state are gone, since it is over."""
+        return isinstance(self.operator, Ended)
+
+
+class Ended(Operator):
+    """Stands where an operator was that is over: keeps its schema and facts, gives nothing.
+
+    Args:
+        operator: which one it was; it is not kept.
+    """
+
+    def __init__(self, operator: Operator) -> None:
+        self.schema = operator.schema
+        self.append_only = operator.append_only
+        self.kind = type(operator).__name__
+        self._facts = operator.explain()
+
+    def step(self, deltas: Sequence[Delta | None], tick: Tick) -> Out:
+        """Nothing can come.
+
+        Raises:
+            InternalError: something came.
+        """
+        if any(d is not None for d in deltas):
+            raise InternalError(f"rows for an operator that has ended ({self.kind})")
+        return Out()
+
+    def explain(self) -> dict[str, Any]:
+        """What the operator said of itself, and that it has ended."""
+        return {**self._facts, "ended": True}
+
+
+def kind_of(operator: Operator) -> str:
+    """The class of an operator, also after its end."""
+    return operator.kind if isinstance(operator, Ended) else type(operator).__name__
 
 
 @dataclass(slots=True)
@@ -60,6 +104,8 @@ class Graph:
         self._next = 0
         self.steps = 0
         self.on_node: Callable[[Node, float], None] | None = None
+        self.ending = False
+        """Whether the input of a node has ended since :meth:`retire` was asked last."""
 
     # ---- shape
 
@@ -147,6 +193,8 @@ class Graph:
                 tick = Tick(epoch, now, node.low, high, self.steps)
                 node.rows_in += sum(d.length for d in got if d is not None)
                 out = operator.step(got, tick)
+                if high == MAX_WATERMARK:
+                    self.ending = True
                 node.low = high
                 node.out = max(node.out, operator.hold(high))
                 fired = True
@@ -163,6 +211,43 @@ class Graph:
         """The least processing time (ms) at which an operator wants a step without input, or None."""
         times = [t for n in self.nodes.values() if (t := n.operator.wake()) is not None]
         return min(times, default=None)
+
+    def retire(self, sources: AbstractSet[int], answers: AbstractSet[int]) -> list[tuple[Operator, State]]:
+        """Let go of operators that can never be asked again. Between two steps.
+
+        A node is over when its input has ended for good, all of its inputs are over and it waits for no time. What it
+        remembers serves nobody then, unless its rows are asked for from outside.
+
+        Args:
+            sources: ids of source nodes that have ended for good.
+            answers: ids of nodes whose operators are asked from outside: they stay.
+
+        Returns:
+            Operators and states that were taken away, for the caller to free.
+        """
+        self.ending = False
+        gone: list[tuple[Operator, State]] = []
+        for node in self.nodes.values():
+            if not node.inputs:
+                node.over = node.id in sources
+                continue
+            if not node.over:
+                node.over = (
+                    node.low == MAX_WATERMARK
+                    and node.out == MAX_WATERMARK
+                    and node.operator.wake() is None
+                    and all(self.nodes[p].over for p in node.inputs)
+                )
+            if node.over and not node.ended and node.id not in answers:
+                gone.append((node.operator, node.state))
+                self.end(node.id)
+        return gone
+
+    def end(self, node: int) -> None:
+        """Put :class:`Ended` in the place of an operator, with no state."""
+        n = self.nodes[node]
+        n.operator, n.state, n.over = Ended(n.operator), State(n.state.name), True
+        n.low = n.out = MAX_WATERMARK
 
     @property
     def ended(self) -> bool:

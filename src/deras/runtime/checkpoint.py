@@ -23,7 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
 
-FORMAT = 1
+FORMAT = 2
+_READS = (1, FORMAT)  # what format 1 lacks has defaults
 _log = logging.getLogger("deras.checkpoint")
 
 
@@ -38,13 +39,19 @@ class Run:
 
 @dataclass(slots=True)
 class NodeState:
-    """One operator in a manifest: its chain (base first), watermarks, label and the class that wrote it."""
+    """One operator in a manifest: its chain (base first), watermarks, label and the class that wrote it.
+
+    ``over``: its input had ended for good, it keeps no state. ``inputs``: names of the nodes that it reads (None where
+    an older version wrote).
+    """
 
     chain: list[Run] = field(default_factory=list)
     low: int = 0
     out: int = 0
     label: str = ""
     operator: str = ""
+    over: bool = False
+    inputs: list[str] | None = None
 
 
 @dataclass(slots=True)
@@ -111,7 +118,7 @@ class CheckpointStore:
         """
         path = self._manifest(epoch)
         body = read_json(path)
-        if body.get("format") != FORMAT:
+        if body.get("format") not in _READS:
             hint = "Use the version of Deras that wrote it, or begin in a new folder."
             raise CorruptError(f"'{path}' has format {body.get('format')}, this version reads {FORMAT}", hint=hint)
         body.pop("format")

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import deras
 from deras.core.errors import DerasError
+from deras.engine.graph import kind_of
 from deras.engine.state import State
 from deras.runtime.checkpoint import Manifest, NodeState
 from deras.runtime.checkpoint import Run as Chain
+from deras.runtime.resuming import names_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -43,6 +45,8 @@ class Checkpointer:
         self._env = run.env
         self._one = threading.Lock()
         self._chains: dict[str, list[Chain]] = {}
+        self._owners: dict[str, int] = {}
+        """Ids of the nodes that the chains belong to."""
         self._unsaved: dict[str, list[Frozen]] = {}
         self._anew: set[str] = set()
         self._tokens: dict[str, list[dict[str, Any]]] = {}
@@ -100,6 +104,7 @@ class Checkpointer:
             metrics.checkpoint_bytes.set(size)
             metrics.checkpoint_seconds.observe(clock.monotonic() - began)
             self._finish(done)
+            self._run.free_retired()
             return int(manifest.epoch)
 
     # ---- between two steps
@@ -119,14 +124,24 @@ class Checkpointer:
         for node in run.graph.nodes.values():
             if node.name in run.ephemeral:
                 continue
-            self._freeze_node(node.name, node.state, epoch)
-            operator = type(node.operator).__name__
-            nodes[node.name] = NodeState([], node.low, node.out, node.label, operator)
+            if self._owners.get(node.name) != node.id:
+                self._owners[node.name] = node.id
+                if not node.restored:  # another bearer of the name
+                    self._chains.pop(node.name, None)
+                    self._unsaved.pop(node.name, None)
+            if not node.ended:
+                self._freeze_node(node.name, node.state, epoch)
+            reads = [run.graph.nodes[i].name for i in node.inputs]
+            nodes[node.name] = NodeState([], node.low, node.out, node.label, kind_of(node.operator), node.ended, reads)
         kept = {n.name for n in run.graph.nodes.values()} - run.ephemeral
-        for name in [n for n in self._unsaved if n not in kept]:
+        for name in [n for n in self._unsaved if n not in kept or nodes[n].over]:
             del self._unsaved[name]
         sources = {s.name: s.snapshot() for s in run.sources.values() if s.name in kept}
-        flows = {f.key: {"sources": [s.name for s in f.sources], "notes": f.notes} for f in run.flows if f.durable}
+        flows = {
+            f.key: {"sources": [s.name for s in f.sources], "notes": f.notes, "nodes": names_of(f)}
+            for f in run.flows
+            if f.durable
+        }
         manifest = Manifest(
             epoch,
             self._env.clock.now(),
@@ -197,7 +212,7 @@ class Checkpointer:
         crash("quarantine")
         chains: dict[str, list[Chain]] = {}
         for name, node in manifest.nodes.items():
-            before = [] if name in self._anew else self._chains.get(name, [])
+            before = [] if name in self._anew or node.over else self._chains.get(name, [])
             node.chain = chains[name] = [*before, *([runs[name]] if name in runs else [])]
         store.write_manifest(manifest)
         crash("manifest")

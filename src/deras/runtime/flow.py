@@ -44,6 +44,8 @@ class Attached:
         # What belongs to one run (between two restarts).
         self.sources: list[SourceNode] = []
         self.nodes: list[int] = []
+        self.resumed = False
+        """Whether it goes on from a checkpoint."""
         self.output = -1
         self.sink: SinkTarget | None = None
         self.history: History | None = None
@@ -91,6 +93,7 @@ class Attached:
     def begin_run(self) -> None:
         """Forget what belonged to the run before."""
         self.sources, self.nodes, self.output, self.sink, self.done = [], [], -1, None, False
+        self.resumed = False
         self.history, self.closing, self.closed = None, [], None
 
     def limit(self, rows: int) -> int:

@@ -19,7 +19,8 @@ from deras.runtime.intake_log import IntakeLog
 from deras.runtime.metrics import Metrics
 from deras.runtime.project import Project
 from deras.runtime.quarantine import Quarantine
-from deras.runtime.run import Environment, Run, make_flow_key
+from deras.runtime.resuming import make_flow_key
+from deras.runtime.run import Environment, Run
 from deras.runtime.settings import JobSettings, duration_text
 from deras.runtime.status import fill_metrics, job_status, why_silent
 from deras.runtime.stepper import Stopped
@@ -439,6 +440,8 @@ class Job:
                     run.stepper.between(run.tick)
                 self._discover(discovered)
                 self._checkpoint_if_due()
+                if run.retired and not self._busy:
+                    run.free_retired()
             except Stopped:
                 continue
             except BaseException as e:  # noqa: BLE001 (the supervisor itself must end in an error that is seen)

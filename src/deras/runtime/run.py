@@ -12,6 +12,7 @@ from deras.engine.graph import Graph
 from deras.engine.operator import Feed, Operator
 from deras.engine.state import State
 from deras.runtime.intake import Intake
+from deras.runtime.resuming import resumes, saved_state, without
 from deras.runtime.settings import duration_text
 from deras.runtime.sources import Batch, SourceNode
 from deras.runtime.stepper import Stepper, Stopped
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from deras.core.records import Rejected
     from deras.core.time import Clock
-    from deras.engine.dataflow import Dataflow, SourceSpec
+    from deras.engine.dataflow import SourceSpec
     from deras.engine.graph import StepResult
     from deras.runtime.checkpoint import CheckpointStore, Manifest
     from deras.runtime.flow import Attached
@@ -105,6 +106,8 @@ class Run:
         self.started = False
         self.writing: tuple[str, float] | None = None
         """The sink that is being written to, and since when (monotonic s)."""
+        self.retired: list[tuple[Operator, State]] = []
+        """Operators that are over, with their states, until :meth:`free_retired`."""
         self._wakers: list[Operator] = []
         self._rows_cap = s.step_rows
         self._wanted: tuple[tuple[Attached, int], ...] = ()
@@ -114,6 +117,7 @@ class Run:
     def prepare(self, flow: Attached) -> Added:
         """Open what a flow needs from outside: sources and their parts, its sink. Changes nothing in the graph."""
         added = Added(flow)
+        flow.resumed = resumes(flow, self.manifest, self.views, self.sources)
         try:
             for i, spec in enumerate(flow.dataflow.sources):
                 if spec.connector == "view":
@@ -137,13 +141,18 @@ class Run:
         return added
 
     def _prepare_source(self, flow: Attached, index: int, spec: SourceSpec, added: Added) -> None:
-        saved = self.manifest.flows.get(flow.key) if self.manifest is not None and flow.durable else None
+        saved = self.manifest.flows.get(flow.key) if self.manifest is not None and flow.resumed else None
         name = self._source_name(flow, index, spec, saved, added)
         held = self.sources.get(name) or next((s for s in added.sources if s.name == name), None)
         if held is None:
             held = SourceNode(name, spec, self.env.folder, self.env.clock, self.env.log)
             about = self.manifest.sources.get(name) if self.manifest is not None else None
-            held.make_parts(about["parts"] if about else None)
+            unread = held.make_parts(about["parts"] if about else None)
+            if unread:
+                added.notes.append(
+                    f"table '{spec.table}' had ended: {', '.join(unread[:3])}{' …' if len(unread) > 3 else ''} came "
+                    "later and stays unread (a table with 'source.monitor-interval' would read it)"
+                )
             added.sources.append(held)
         elif held.progressed and saved is None and not held.replayable:
             now = self.env.clock.now()
@@ -247,9 +256,8 @@ class Run:
         name = f"{flow.key}:view:{spec.table}:{index}"
         if not flow.durable:
             name = f"query{flow.id}:{name}"
-        known = self.manifest is not None and name in self.manifest.nodes
         first = None
-        if not known:
+        if not flow.durable or saved_state(self.manifest, name, self.graph, (view.output,)) is None:
             first = as_delta(self.snapshot(view), upstream.operator.schema)
         append = upstream.operator.append_only
 
@@ -278,11 +286,14 @@ class Run:
         self.makers[unique] = make
         if not durable:
             self.ephemeral.add(unique)
-        elif self.manifest is not None and self.env.store is not None and unique in self.manifest.nodes:
-            saved = self.manifest.nodes[unique]
-            state.restore(self.env.store.chunks(saved))
+        if self.env.store is not None and (saved := saved_state(self.manifest, unique, self.graph, inputs)):
             node = self.graph.nodes[i]
-            node.low, node.out = saved.low, saved.out
+            node.restored = True
+            if saved.over:
+                self.graph.end(i)
+            else:
+                state.restore(self.env.store.chunks(saved))
+                node.low, node.out = saved.low, saved.out
         return i
 
     def _keep(self, name: str) -> None:
@@ -319,9 +330,12 @@ class Run:
                 )
             self.views.pop(flow.name, None)
         self.flows.remove(flow)
-        for n in self.graph.prune([f.output for f in self.flows]):
+        removed = self.graph.prune([f.output for f in self.flows])
+        for n in removed:
             self.makers.pop(n.name, None)
             self.ephemeral.discard(n.name)
+        if self.manifest is not None:  # one of its name that comes later is another
+            self.manifest = without(self.manifest, flow.key, {n.name for n in removed})
         gone = [s for s in self.sources.values() if s.node not in self.graph.nodes]
         for s in gone:
             del self.sources[s.name]
@@ -399,6 +413,7 @@ class Run:
             if s.operator is not None:
                 s.marks = s.operator.watermarks()
         self._look_for_ends()
+        self._retire()
 
     def _one(self, feeds: dict[int, list[Feed]]) -> None:
         clock = self.env.clock
@@ -454,6 +469,22 @@ class Run:
             if self.graph.nodes[flow.output].out == MAX_WATERMARK:
                 self._done(flow)
 
+    def _retire(self) -> None:
+        if not self.graph.ending:
+            return
+        answers = {f.output for f in self.flows if f.kind == "view"}
+        gone = self.graph.retire({s.node for s in self.sources.values() if s.over}, answers)
+        if gone:
+            self.retired += gone
+            self._reshaped()
+            self.on_progress()
+
+    def free_retired(self) -> None:
+        """Give back the memory of operators that are over (large state takes a while). Any thread."""
+        gone, self.retired = self.retired, []
+        for operator, _ in gone:
+            vars(operator).clear()  # cycles of operator and state would wait for the collector
+
     def _done(self, flow: Attached) -> None:
         flow.done = True
         if flow.kind == "query":
@@ -500,6 +531,7 @@ class Run:
                 source = next(s for s in self.sources.values() if s.node == node)
                 if source.operator is not None:
                     source.marks = source.operator.watermarks()
+            self._retire()
 
     def due(self) -> float | None:
         """Seconds until ``tick`` has something to do, or None."""
@@ -560,17 +592,3 @@ class Run:
                     _log.warning("closing sink '%s' failed: %s", f.name, e.message)
                 except Exception:  # noqa: BLE001
                     _log.warning("closing sink '%s' failed", f.name, exc_info=True)
-
-
-def make_flow_key(dataflow: Dataflow, taken: set[str]) -> str:
-    """A stable name for a flow in manifests: ``view:x``; ``sink:t:<node>`` since a table may have several writers."""
-    target = dataflow.target
-    key = f"{target.kind}:{target.name}"
-    if target.kind == "sink":
-        last = dataflow.nodes[dataflow.output].name if dataflow.output >= 0 else dataflow.sources[~dataflow.output].name
-        key += f":{last[:24]}"
-    unique, n = key, 1
-    while unique in taken:
-        n += 1
-        unique = f"{key}#{n}"
-    return unique

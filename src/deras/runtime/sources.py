@@ -15,6 +15,7 @@ from deras.core.delta import Delta
 from deras.core.time import MAX_WATERMARK, MIN_WATERMARK
 from deras.core.types import polars_type
 from deras.runtime.intake_log import LoggedReader
+from deras.runtime.resuming import over
 from deras.runtime.tables import open_table
 
 if TYPE_CHECKING:
@@ -181,14 +182,29 @@ class SourceNode:
             return LoggedReader(self._log, self.table, part.offset, origin=origin, arrival=arrival)
         return self.source.open(part.name, part.offset)
 
-    def make_parts(self, saved: dict[str, Any] | None) -> None:
-        """Find the parts, with the offsets of a checkpoint where there is one."""
+    @property
+    def over(self) -> bool:
+        """Whether it has ended for good: no part can come any more."""
+        return self.ended and self.source.discovery is None
+
+    def make_parts(self, saved: dict[str, Any] | None) -> list[str]:
+        """Find the parts, with the offsets of a checkpoint where there is one.
+
+        Returns:
+            Names of parts that came after the table had ended: they are not read, since operators that have ended with
+            it remember nothing.
+        """
         saved = saved or {}
         names = self.source.parts() if not self.source.intake else [""]
+        if self.source.discovery is None and over(saved):
+            for name, about in saved.items():
+                self.add_part(name, about)
+            return [n for n in names if n not in saved]
         for name in names:
             self.add_part(name, saved.get(name))
         if not names and self.source.discovery is None and self.source.bounded:
             self.add_part("", {"offset": None, "ended": False, "rows": 0}).polled_out = True
+        return []
 
     def add_part(self, name: str, saved: dict[str, Any] | None = None) -> Part:
         """One more part."""

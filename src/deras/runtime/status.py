@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from deras.core.time import MAX_WATERMARK, MIN_WATERMARK
+from deras.engine.graph import kind_of
 from deras.runtime.settings import duration_text
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def why_silent(run: Run, flow: Attached) -> str:
 
 def _has_event_time(run: Run, flow: Attached) -> bool:
     words = ("Window", "Over", "Match", "Sort", "Temporal", "Interval")
-    return any(type(run.graph.nodes[i].operator).__name__.startswith(words) for i in flow.nodes if i in run.graph.nodes)
+    return any(kind_of(run.graph.nodes[i].operator).startswith(words) for i in flow.nodes if i in run.graph.nodes)
 
 
 def flow_facts(run: Run, flow: Attached) -> dict[str, Any]:
