@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
+    from deras.sql.functions.registry import Kernel
+
 CODE = pl.Int32
 
 
@@ -53,11 +55,15 @@ def literal(value: Any, t: SqlType) -> pl.Expr:
 
 @dataclass(slots=True)
 class Value:
-    """A compiled expression: its value, its error code (None: cannot fail), and the stage at which both are known."""
+    """A compiled expression: its value, its error code (None: cannot fail), and the stage at which both are known.
+
+    ``name``: of the column that it is, where nothing is computed.
+    """
 
     expr: pl.Expr
     error: pl.Expr | None = None
     level: int = 0
+    name: str = ""
 
 
 HostResult = tuple[pl.Series, "npt.NDArray[np.bool_] | None", dict[int, str] | None]
@@ -65,11 +71,14 @@ HostResult = tuple[pl.Series, "npt.NDArray[np.bool_] | None", dict[int, str] | N
 
 @dataclass(slots=True)
 class HostStep:
-    """A function that runs between two stages."""
+    """A function that runs between two stages: ``run`` on series, or ``kernel`` on the column of its first argument."""
 
     out: str
-    args: list[pl.Expr]
-    run: Callable[[Any, list[pl.Series]], HostResult]
+    args: list[Value]
+    types: list[SqlType]
+    type: SqlType
+    run: Callable[[Any, list[pl.Series]], HostResult] | None
+    kernel: Kernel | None = None
     error: str = ""
     code: int = 0
     udf: bool = False
@@ -105,11 +114,11 @@ class Compiler:
         match e:
             case InputRef():
                 self.used.add(e.index)
-                return Value(pl.col(f"c{e.index}"))
+                return Value(pl.col(f"c{e.index}"), name=f"c{e.index}")
             case Literal():
                 return Value(literal(e.value, e.type))
             case Context():
-                return self._host(e.type, [], lambda run, _: (run.context(e.kind, e.type), None, None))
+                return self._host(e.type, [], [], lambda run, _: (run.context(e.kind, e.type), None, None))
             case Logic():
                 return self._logic(e)
             case Case():
@@ -190,6 +199,7 @@ class Compiler:
         return self._host(
             e.type,
             [arg],
+            [e.arg.type],
             lambda _, s: _checked(host(ctx, *s)),
             message="" if e.safe else f"the value is no {e.type.with_nullable(True)}",
             at=e.at,
@@ -221,14 +231,21 @@ class Compiler:
     def _called(self, e: Call, args: Sequence[Value]) -> Value:
         ctx = self._context(e)
         build = e.function.build
+        types = [a.type for a in e.args]
+        if e.function.kernel is not None:
+            kernel = e.function.kernel(ctx, build)
+            if kernel is not None:
+                return self._host(e.type, args[:1], types[:1], None, kernel=kernel)
         if e.function.kind == "host" and not e.function.rows:
             # Constants that the function does not take are found now, not in the first step.
             build(ctx, *(pl.Series("", [], dtype=frame_type(a.type)) for a in e.args))
         if e.function.kind == "host":
             message = f"{e.function.name} failed"
             if e.function.rows:
-                return self._host(e.type, args, lambda run, s: _checked(build(ctx, run, *s)), message=message, at=e.at)
-            return self._host(e.type, args, lambda _, s: _checked(build(ctx, *s)), message=message, at=e.at)
+                return self._host(
+                    e.type, args, types, lambda run, s: _checked(build(ctx, run, *s)), message=message, at=e.at
+                )
+            return self._host(e.type, args, types, lambda _, s: _checked(build(ctx, *s)), message=message, at=e.at)
         return self._finish(build(ctx, *(a.expr for a in args)), args, ctx)
 
     def _udf(self, e: UdfCall) -> Value:
@@ -239,15 +256,23 @@ class Compiler:
         udf, type_ = e.udf, e.type
         message = f"function {udf.name} failed"
         return self._host(
-            type_, args, lambda run, s: call_udf(udf, types, type_, s, run.rows), message=message, at=e.at, is_udf=True
+            type_,
+            args,
+            types,
+            lambda run, s: call_udf(udf, types, type_, s, run.rows),
+            message=message,
+            at=e.at,
+            is_udf=True,
         )
 
     def _host(
         self,
         type_: SqlType,
         args: Sequence[Value],
-        run: Callable[[Any, list[pl.Series]], HostResult],
+        types: Sequence[SqlType],
+        run: Callable[[Any, list[pl.Series]], HostResult] | None,
         *,
+        kernel: Kernel | None = None,
         message: str = "",
         at: Any = None,
         is_udf: bool = False,
@@ -256,7 +281,7 @@ class Compiler:
         while len(self.steps) <= level:
             self.steps.append([])
         self._names += 1
-        step = HostStep(f"h{self._names}", [a.expr for a in args], run, udf=is_udf)
+        step = HostStep(f"h{self._names}", list(args), list(types), type_, run, kernel, udf=is_udf)
         error: pl.Expr | None = None
         if message:
             step.code = self._code(message, at)
@@ -265,7 +290,7 @@ class Compiler:
             if is_udf:
                 self.udf_codes.add(step.code)
         self.steps[level].append(step)
-        return Value(pl.col(step.out), self._first([*(a.error for a in args), error]), level + 1)
+        return Value(pl.col(step.out), self._first([*(a.error for a in args), error]), level + 1, step.out)
 
 
 def _checked(result: Any) -> HostResult:

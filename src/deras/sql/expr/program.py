@@ -73,57 +73,103 @@ def column_of(s: pl.Series, t: SqlType) -> Column:
     return Column.of_limbs(t, wide.limbs(), wide.valid())
 
 
+class _Stage:
+    """What one call of Polars computes: expressions over named columns. Nothing where all of them are columns."""
+
+    def __init__(self, values: Sequence[Value]) -> None:
+        self.exprs = [v.expr.alias(str(k)) for k, v in enumerate(values) if not v.name]
+        self.names = [v.name for v in values]
+        self.roots = list(dict.fromkeys(r for x in self.exprs for r in x.meta.root_names()))
+
+    def run(self, known: _Known) -> list[pl.Series | None]:
+        """The values; None for those that are columns."""
+        if not self.exprs:
+            return [None] * len(self.names)
+        frame = pl.DataFrame([known.series(r).alias(r) for r in self.roots])
+        found = iter(frame.select(self.exprs).get_columns())
+        return [None if name else _full(next(found), known.rows) for name in self.names]
+
+
+class _Known:
+    """The columns of one evaluation by name, as columns, as series, or as both."""
+
+    __slots__ = ("_columns", "_series", "rows")
+
+    def __init__(self, columns: dict[str, Column], rows: int) -> None:
+        self._columns = columns
+        self._series: dict[str, pl.Series] = {}
+        self.rows = rows
+
+    def add(self, name: str, value: Column | pl.Series) -> None:
+        """A value of a step."""
+        if isinstance(value, Column):
+            self._columns[name] = value
+        else:
+            self._series[name] = value
+
+    def series(self, name: str) -> pl.Series:
+        """In the frame's dtype."""
+        found = self._series.get(name)
+        if found is None:
+            found = self._series[name] = frame_series(self._columns[name])
+        return found
+
+    def column(self, name: str, t: SqlType) -> Column:
+        """Of a type."""
+        found = self._columns.get(name)
+        return column_of(self._series[name], t) if found is None else found
+
+
 class Evaluation:
-    """Some expressions over one input, compiled: stages of one Polars call each."""
+    """Some expressions over one input, compiled: stages of at most one Polars call each, kernels between them."""
 
     def __init__(self, types: Sequence[SqlType], exprs: Sequence[Expr], zone: str) -> None:
         compiler = Compiler(types, zone)
         values: list[Value] = [compiler.compile(e) for e in exprs]
+        self.types = [e.type for e in exprs]
         self.used = sorted(compiler.used)
         self.steps: list[list[HostStep]] = compiler.steps
         self.messages = compiler.messages
         self.udf_codes = compiler.udf_codes
         error = Compiler._first([v.error for v in values])
-        self.outputs = [v.expr.alias(f"o{i}") for i, v in enumerate(values)]
         self.fallible = error is not None
-        if error is not None:
-            self.outputs.append(error.alias("error"))
-        self.stages = [[a.alias(f"{s.out}_{k}") for s in steps for k, a in enumerate(s.args)] for steps in self.steps]
+        self.outputs = _Stage(values if error is None else [*values, Value(error)])
+        self.stages = [_Stage([a for s in steps for a in s.args]) for steps in self.steps]
 
     def run(
         self, columns: Sequence[Column | None], run: Run
-    ) -> tuple[list[pl.Series], pl.Series | None, dict[tuple[int, int], str]]:
+    ) -> tuple[list[Column | pl.Series], pl.Series | None, dict[tuple[int, int], str]]:
         """The values, the error codes (None: no row failed) and messages of single rows by (code, row)."""
         n = run.rows
-        given = []
-        for i in self.used:
-            c = columns[i]
-            assert c is not None  # noqa: S101 (for the type checker)
-            given.append(frame_series(c).alias(f"c{i}"))
-        frame = pl.DataFrame(given)
+        known = _Known({f"c{i}": columns[i] for i in self.used}, n)  # type: ignore[misc]
         told: dict[tuple[int, int], str] = {}
-        for steps, args in zip(self.steps, self.stages, strict=True):
-            got = frame.select(args) if args else None
-            made: list[pl.Series] = []
+        for steps, stage in zip(self.steps, self.stages, strict=True):
+            got = iter(stage.run(known))
             for s in steps:
-                series = [_full(got[f"{s.out}_{k}"], n) for k in range(len(s.args))] if got is not None else []
-                value, failed, messages = s.run(run, series)
-                made.append(_full(value, n).alias(s.out))
+                if s.kernel is not None:
+                    (arg,), (x,), (t,) = s.args, [next(got)], s.types
+                    column = known.column(arg.name, t) if x is None else column_of(x, t)
+                    known.add(s.out, s.kernel(column) if n else Column.of_values(s.type, []))
+                    continue
+                assert s.run is not None  # noqa: S101 (for the type checker)
+                computed = [next(got) for _ in s.args]
+                given = [known.series(a.name) if x is None else x for a, x in zip(s.args, computed, strict=True)]
+                value, failed, messages = s.run(run, given)
+                known.add(s.out, _full(value, n))
                 if s.error:
                     if failed is None:
-                        made.append(pl.Series(s.error, [None], dtype=pl.Int32).new_from_index(0, n))
+                        known.add(s.error, pl.Series("", [None], dtype=pl.Int32).new_from_index(0, n))
                     else:
                         codes = pl.Series("", np.where(failed, s.code, 0).astype(np.int32))
-                        made.append(codes.replace(0, None).alias(s.error))
+                        known.add(s.error, codes.replace(0, None))
                 for row, text in (messages or {}).items():
                     told[s.code, row] = text
-            frame = frame.hstack(made) if frame.width else pl.DataFrame(made)
-        out = frame.select(self.outputs)
-        series = [_full(x, n) for x in out.get_columns()]
-        error = series.pop() if self.fallible else None
+        out = self.outputs.run(known)
+        error = out.pop() if self.fallible else None
         if error is not None and error.null_count() == n:
             error = None
-        return series, error, told
+        made = zip(out, self.types, self.outputs.names[: len(out)], strict=True)
+        return [known.column(name, t) if x is None else x for x, t, name in made], error, told
 
     def errors(
         self,
@@ -150,6 +196,12 @@ class Evaluation:
 def _full(s: pl.Series, n: int) -> pl.Series:
     """Constants come as one value."""
     return s if len(s) == n else s.new_from_index(0, n)
+
+
+def _true(mask: Column | pl.Series) -> npt.NDArray[np.bool_]:
+    """Where a condition is TRUE."""
+    s = mask.series() if isinstance(mask, Column) else mask
+    return s.fill_null(value=False).to_numpy() if s.null_count() else s.to_numpy()
 
 
 class RowProgram:
@@ -220,7 +272,7 @@ class RowProgram:
         if self._filter is not None:
             run = Run(n, tick.now, marks, self._rng)
             (mask,), codes, told = self._filter.run(columns, run)
-            keep = mask.fill_null(value=False).to_numpy() if mask.null_count() else mask.to_numpy()
+            keep = _true(mask)
             if codes is not None:
                 bad = codes.is_not_null().to_numpy()
                 errors += self._filter.errors(codes, np.flatnonzero(bad), told, None)
@@ -239,7 +291,7 @@ class RowProgram:
         if self._identity:
             kept = [c for c in columns if c is not None]
             return Delta(self.schema, kept, weights, marks, n), errors
-        series: list[pl.Series] = []
+        series: list[Column | pl.Series] = []
         keep_rows: npt.NDArray[np.int64] | None = None
         if self._project is not None:
             series, codes, told = self._project.run(columns, Run(n, tick.now, marks, self._rng))
@@ -252,7 +304,7 @@ class RowProgram:
             out = out.take(keep_rows)
         return out, errors
 
-    def _columns(self, columns: Sequence[Column | None], series: Sequence[pl.Series]) -> list[Column]:
+    def _columns(self, columns: Sequence[Column | None], series: Sequence[Column | pl.Series]) -> list[Column]:
         made: list[Column] = []
         for (is_input, i, shift), t in zip(self._plan, self._types, strict=True):
             if is_input:
@@ -262,14 +314,15 @@ class RowProgram:
                     continue
                 made.append(c if c.type is t or c.type == t else c.with_type(t))
             else:
-                made.append(column_of(series[i], t))
+                x = series[i]
+                made.append(x.with_type(t) if isinstance(x, Column) else column_of(x, t))
         return made
 
     def _run_small(self, delta: Delta, tick: Tick) -> tuple[Delta, Sequence[RowErrors]]:
         assert self._both is not None  # noqa: S101 (for the type checker)
         n = delta.length
         (mask, *series), _, _ = self._both.run(delta.columns, Run(n, tick.now, delta.marks, self._rng))
-        keep = mask.fill_null(value=False).to_numpy()
+        keep = _true(mask)
         out = Delta(self.schema, self._columns(delta.columns, series), delta.weights, delta.marks, n)
         if keep.all():
             return out, ()
@@ -282,12 +335,13 @@ class RowProgram:
 def evaluate(e: Expr, zone: str = "UTC") -> Any:
     """The physical value of an expression without columns; raises ``ValueError`` with the message where it fails."""
     evaluation = Evaluation([], [e], zone)
-    (series,), codes, told = evaluation.run([], Run(1, 0, MIN_WATERMARK, np.random.default_rng(0)))
+    (value,), codes, told = evaluation.run([], Run(1, 0, MIN_WATERMARK, np.random.default_rng(0)))
     if codes is not None:
         code = codes[0]
         own = told.get((code, 0))
         raise ValueError(evaluation.messages[code - 1] + (f": {own}" if own else ""))
     t = e.type
+    series = frame_series(value) if isinstance(value, Column) else value
     if series.null_count():
         return None
     if t.is_timestamp or t.kind in (Kind.TIME, Kind.DATE, Kind.INTERVAL_DAY):

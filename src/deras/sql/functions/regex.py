@@ -10,6 +10,7 @@ import polars as pl
 
 from deras.sql.functions.hosts import each
 from deras.sql.functions.registry import CallContext, scalar
+from deras.sql.kernels import plans
 
 _JAVA_ONLY = re.compile(r"\(\?[=!<>]|\\[1-9]|[*+?}]\+")
 
@@ -52,7 +53,7 @@ def regexp(c: CallContext, x: pl.Series, pattern: pl.Series) -> pl.Series:
     return pl.Series("", out, dtype=pl.Boolean)
 
 
-@scalar("REGEXP_EXTRACT(text, text[, integer]) -> STRING", kind="host", nullable=True)
+@scalar("REGEXP_EXTRACT(text, text[, integer]) -> STRING", kind="host", nullable=True, kernel=plans.regexp_extract)
 def regexp_extract(c: CallContext, x: pl.Series, pattern: pl.Series, *group: pl.Series) -> pl.Series:
     """The part of the text that matches, or one of its groups; NULL if none does.
 

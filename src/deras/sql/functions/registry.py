@@ -27,7 +27,11 @@ if TYPE_CHECKING:
 
     import polars as pl
 
+    from deras.core.column import Column
     from deras.sql.expr.nodes import Expr, Where
+
+    Kernel = Callable[[Column], Column]
+    """A function of one column of at least one row, all else constant; gives a column of as many rows."""
 
 FunctionKind = Literal["expression", "host", "macro"]
 
@@ -152,6 +156,8 @@ class Function:
         texts: the signatures as written.
         doc: the docstring.
         rows: a host function that wants the number of rows first.
+        kernel: from the context and ``build`` a function of the first argument's column that does the same without
+            Polars, or None where it cannot (``build`` does it then). It never fails a row.
     """
 
     name: str
@@ -166,6 +172,7 @@ class Function:
     doc: str = ""
     family: str = ""
     rows: bool = False
+    kernel: Callable[[CallContext, Callable[..., Any]], Kernel | None] | None = None
 
     def __repr__(self) -> str:
         return f"Function({self.name})"
@@ -202,6 +209,7 @@ def scalar(
     deterministic: bool = True,
     ours: bool = False,
     rows: bool = False,
+    kernel: Callable[[CallContext, Callable[..., Any]], Kernel | None] | None = None,
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """Declare a SQL function; see the module's text. Several signatures may have different names: they are aliases."""
 
@@ -228,6 +236,7 @@ def scalar(
                 build.__doc__ or "",
                 family,
                 rows,
+                kernel,
             )
         return build
 

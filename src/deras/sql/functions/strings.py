@@ -15,6 +15,7 @@ from deras.core.types import Kind, SqlType
 from deras.sql.expr.nodes import Call, Expr, Literal, Where
 from deras.sql.functions.operators import concatenation
 from deras.sql.functions.registry import CallContext, call, cast_to, find, scalar
+from deras.sql.kernels import plans
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,7 +33,7 @@ def _varying(args: Sequence[Expr]) -> SqlType:
     return x if x.kind is Kind.VARCHAR else SqlType(Kind.VARCHAR, max(1, x.precision))
 
 
-@scalar("UPPER(text) -> STRING", result=_same)
+@scalar("UPPER(text) -> STRING", result=_same, kernel=plans.upper)
 def upper(c: CallContext, x: pl.Expr) -> pl.Expr:
     """The text in capitals.
 
@@ -43,7 +44,7 @@ def upper(c: CallContext, x: pl.Expr) -> pl.Expr:
     return x.str.to_uppercase()
 
 
-@scalar("LOWER(text) -> STRING", result=_same)
+@scalar("LOWER(text) -> STRING", result=_same, kernel=plans.lower)
 def lower(c: CallContext, x: pl.Expr) -> pl.Expr:
     """The text in small letters.
 
@@ -388,7 +389,7 @@ def endswith(c: CallContext, x: pl.Expr, what: pl.Expr) -> pl.Expr:
     return x.str.ends_with(what)
 
 
-@scalar("SPLIT_INDEX(text, text, integer) -> STRING", kind="host", nullable=True)
+@scalar("SPLIT_INDEX(text, text, integer) -> STRING", kind="host", nullable=True, kernel=plans.split_index)
 def split_index(c: CallContext, x: pl.Series, separator: pl.Series, index: pl.Series) -> pl.Series:
     """The part of a text between separators, counted from 0; NULL where there is none.
 

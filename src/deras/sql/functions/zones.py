@@ -19,6 +19,7 @@ from deras.sql.expr.cast import to_instant
 from deras.sql.expr.moments import parse_date, parse_timestamp
 from deras.sql.expr.nodes import Literal
 from deras.sql.functions.registry import ArgumentError, CallContext, scalar
+from deras.sql.kernels import plans
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -92,7 +93,12 @@ def chrono(pattern: str) -> str:
     return "".join(out)
 
 
-@scalar("DATE_FORMAT(moment, text) -> STRING", "DATE_FORMAT(text, text) -> STRING", nullable=True)
+@scalar(
+    "DATE_FORMAT(moment, text) -> STRING",
+    "DATE_FORMAT(text, text) -> STRING",
+    nullable=True,
+    kernel=plans.date_format,
+)
 def date_format(c: CallContext, x: pl.Expr, pattern: pl.Expr) -> pl.Expr:
     """A moment as text by a Java pattern; TIMESTAMP_LTZ in the session's zone.
 

@@ -1,0 +1,1 @@
+"""Deras: sql, kernels of functions."""
