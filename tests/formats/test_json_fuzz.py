@@ -55,6 +55,75 @@ def test_valid_json_of_any_shape_gives_its_text_columns(records: list[dict[str, 
             assert json.loads(got) == want
 
 
+_NAMES = ["a", "b", "ab", "kex", "keys", "column_1", "column_2", "column_10", "column_01", "the_same_sixteen", "the_same_sixteen_and_more_1",
+          "the_same_sixteen_and_more_2", "x" * 31, "x" * 32, "x" * 33, "x" * 60, "ä", "äö", "12345678", "12345679", "1234567x8"]  # fmt: skip
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.sampled_from(_NAMES), min_size=1, unique=True), st.integers(0, 1 << 30))
+def test_keys_in_any_order(names: list[str], seed: int) -> None:
+    r = random.Random(seed)
+    schema = Schema.of(**dict.fromkeys(names, t.BIGINT))
+    wanted = [i for i in range(len(names)) if r.random() < 0.7] or [0]
+    decoder = make("json").decoder(schema, wanted)
+    order = [*names, *r.sample(_NAMES, 3)]
+    for mode in ("in order", "any order", "gaps", "in order", "any order"):
+        records = []
+        for _ in range(12):
+            if mode == "any order":
+                r.shuffle(order)
+            kept = [n for n in order if mode != "gaps" or r.random() < 0.8]
+            records.append({n: r.randint(-99, 99) for n in kept})
+        text = "".join(
+            json.dumps(x, separators=r.choice([(",", ":"), (", ", ": ")]), ensure_ascii=False) + "\n" for x in records
+        )
+        found = decoder.decode(block(text))
+        assert not found.rejected
+        rows = found.delta.rows()
+        assert [[row[i] for i in wanted] for row in rows] == [[x.get(names[i]) for i in wanted] for x in records]
+
+
+def test_keys_that_share_their_hash() -> None:
+    """Equal first and last eight bytes and length: only the middle differs."""
+    names = [f"startend{c}{d}startend" for c in "abc" for d in "xyz"]
+    r = random.Random(3)
+    schema = Schema.of(**dict.fromkeys(names, t.BIGINT))
+    records = [{n: r.randint(0, 9) for n in r.sample(names, len(names))} for _ in range(50)]
+    found = decode("json", schema, "\n".join(map(json.dumps, records)))
+    assert found.delta.rows() == [tuple(x[n] for n in names) for x in records]
+
+
+_DAYS = ["2024-02-29", "2023-02-29", "2024-02-28", "2024-02-2x", "0001-01-01", "1970-01-01", "2024-13-01", "9999-12-31"]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(st.sampled_from(_DAYS), st.sampled_from(_DAYS), st.sampled_from(" T")), max_size=12))
+def test_times_of_the_same_and_of_other_days(days: list[tuple[str, str, str]]) -> None:
+    schema = Schema.of(a=t.timestamp(3), b=t.timestamp(3))
+    lines = [f'{{"a":"{a} 01:02:03.004","b":"{b}{c}23:59:59"}}\n' for a, b, c in days]
+    together = decode("json", schema, "".join(lines))
+    alone = [decode("json", schema, line) for line in lines]
+    assert together.delta.rows() == [row for one in alone for row in one.delta.rows()]
+    assert [m for _, m in refused(together)] == [m for one in alone for _, m in refused(one)]
+    good = [d for d in days if {d[0], d[1]} <= {"2024-02-29", "2024-02-28", "0001-01-01", "1970-01-01", "9999-12-31"}]
+    assert len(together.delta) == len([d for d in good if d[2] == " "])
+
+
+@pytest.mark.parametrize(
+    "text", ["01", "1.", "1e", "-", "1e+", "--1", "1.e3", "+1", ".5", "1x", "1 2", "0x1", "/1", "1e5e5"]
+)
+def test_wrong_numbers_are_refused_in_columns_that_nobody_reads(text: str) -> None:
+    schema = Schema.of(a=t.BIGINT, b=t.STRING)
+    found = decode(
+        "json",
+        schema,
+        f'{{"a":{text},"b":"x"}}\n{{"a":12345678901234567890123,"b":"y"}}\n{{"a":-0.5E-10,"b":"z"}}',
+        [1],
+    )
+    assert [row[1] for row in found.delta.rows()] == ["y", "z"]
+    assert len(refused(found)) == 1
+
+
 @settings(max_examples=500, deadline=None)
 @given(st.floats(allow_nan=False, allow_infinity=False), st.sampled_from([repr, "{:.17e}".format, "{:.20g}".format]))
 def test_doubles_are_exact(x: float, write: Any) -> None:

@@ -11,6 +11,7 @@ from deras.core.records import PAD, Block, Decoded
 from deras.formats import _json_kernel as k
 from deras.formats._common import Bits, writable
 from deras.formats._json_exact import parse, where
+from deras.formats._json_keys import MAX_KEY
 from deras.formats._text_decoder import RefusedError, Run, TextDecoder
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class JsonDecoder(TextDecoder):
         room = n + _LEARNED
         super().__init__(schema, wanted, origin, style, room)
         names = [b'"' + f.name.encode() + b'"' for f in schema]
-        self._keys = np.zeros(sum(map(len, names)) + _LEARNED * 24 + k.MAX_KEY + PAD, np.uint8)
+        self._keys = np.zeros(sum(map(len, names)) + _LEARNED * 24 + MAX_KEY + PAD, np.uint8)
         self._koff = np.zeros(room, np.int64)
         self._klen = np.zeros(room, np.int64)
         self._table = np.full(1 << (4 * room).bit_length(), -1, np.int64)

@@ -28,6 +28,7 @@ from deras.core.jit import (
     string_stops,
     trailing_zeros,
 )
+from deras.formats._json_keys import find_key, key_at, learn_key, same
 from deras.formats._text_kernel import (
     U,
     read_clock,
@@ -55,16 +56,11 @@ STATES = 16
 # Answers of :func:`decode`.
 DONE, MORE_SIDE, MORE_ODD = range(3)
 
-MAX_KEY = 128
-"""Longer keys, and keys beyond the table's room, are looked up each time but never expected."""
-
 MAX_DEPTH = 64
 
 _NULL = np.uint32(int.from_bytes(b"null", "little"))
 _TRUE = np.uint32(int.from_bytes(b"true", "little"))
 _ALSE = np.uint32(int.from_bytes(b"alse", "little"))
-_HASH_A = U(0x9E3779B97F4A7C15)
-_HASH_B = U(0xC2B2AE3D27D4EB4F)
 
 
 @kernel("int64(uint8[::1], int64, int64)")
@@ -349,62 +345,6 @@ def _unescape(data, i, close, side, at):
     return at
 
 
-@helper
-def _same(data, i, keys, k, n):
-    """Whether n bytes at load8(data, i) and keys[k] are equal."""
-    while n >= 8:
-        if load64(data, i) != load64(keys, k):
-            return False
-        i += 8
-        k += 8
-        n -= 8
-    return n == 0 or (load64(data, i) ^ load64(keys, k)) << U(8 * (8 - n)) == 0
-
-
-@helper
-def key_hash(data, i, n):
-    """A hash of the n bytes at i (:func:`deras.formats._json_decoder.key_hash` is its twin in Python)."""
-    first = load64(data, i)
-    if n >= 8:
-        last = load64(data, i + n - 8)
-    else:
-        first &= (U(1) << U(8 * n)) - U(1)
-        last = U(n)
-    h = first * _HASH_A ^ (last ^ U(n)) * _HASH_B
-    return h ^ h >> U(29)
-
-
-@helper
-def _find_key(data, i, n, keys, koff, klen, table):
-    """The key of n bytes at i: its number, or -1 - the slot where it would stand."""
-    mask = len(table) - 1
-    slot = np.int64(key_hash(data, i, n) >> U(20)) & mask
-    while True:
-        f = table[U(slot)]
-        if f < 0:
-            return -1 - slot
-        if klen[U(f)] == n + 2 and _same(data, i, keys, koff[U(f)] + 1, n):
-            return f
-        slot = (slot + 1) & mask
-
-
-@routine
-def _learn_key(data, i, n, slot, keys, koff, klen, table, state):
-    """Remember an unknown key; gives its number, or -1 if there is no room (a table is at most half full)."""
-    f = state[KEYS]
-    place = state[KEY_BYTES]
-    if n > MAX_KEY or f >= len(koff) or place + n + 2 + 64 > len(keys) or 2 * f >= len(table):
-        return -1
-    for j in range(n + 2):
-        keys[place + j] = load8(data, i - 1 + j)
-    koff[f] = place
-    klen[f] = n + 2
-    table[slot] = f
-    state[KEYS] = f + 1
-    state[KEY_BYTES] = place + n + 2
-    return f
-
-
 _ARRAYS = (
     "uint8[::1], int64[:, ::1], int64[::1], int64[:, ::1], uint8[::1], int64[::1], int64[::1], int64[::1], int64[::1], "
     "int64[:, ::1], uint64[:, :, ::1], uint8[:, ::1], int64[::1], int64[::1], int64[::1], uint8[::1], int64[:, ::1], "
@@ -441,6 +381,11 @@ def decode(
     end = state[END]
     span = state[SPANS]
     n_wanted = state[WANTED]
+    in_order = True
+    # The day last read: most times of a stream are of the same.
+    day_head = U(0)
+    day_tail = np.uint32(0)
+    day = -2_000_000_000
     while True:
         # ---- the next record
         if by_span:
@@ -464,6 +409,8 @@ def decode(
         side_start = state[SIDE]
         found = 0
         last = len(follower) - 1
+        misses = 0
+        seen = 0
         stamped = state[STAMP] + row
         ok = load8(data, i) == 123
         if ok:
@@ -473,23 +420,30 @@ def decode(
             else:
                 while True:
                     # ---- a key: the expected one, or any
-                    f = follower[U(last)]
-                    if f >= 0 and i + klen[U(f)] <= end and _same(data, i, keys, koff[U(f)], klen[U(f)]):
+                    expected = follower[U(last)]
+                    f = expected
+                    seen += 1
+                    if in_order and f >= 0 and i + klen[U(f)] <= end and same(data, i, keys, koff[U(f)], klen[U(f)]):
                         i += klen[U(f)]
                     else:
                         if load8(data, i) != 34:
                             ok = False
                             break
-                        close, escaped = _string(data, i + 1, end)
-                        if close < 0 or escaped:
-                            ok = False
-                            break
-                        f = _find_key(data, i + 1, close - i - 1, keys, koff, klen, table)
-                        if f < 0:
-                            f = _learn_key(data, i + 1, close - i - 1, -1 - f, keys, koff, klen, table, state)
+                        f = key_at(data, i, end, keys, koff, klen, table)
+                        if f >= 0:
+                            i += klen[U(f)]
+                        else:
+                            close, escaped = _string(data, i + 1, end)
+                            if close < 0 or escaped:
+                                ok = False
+                                break
+                            f = find_key(data, i + 1, close - i - 1, keys, koff, klen, table)
+                            if f < 0:
+                                f = learn_key(data, i + 1, close - i - 1, -1 - f, keys, koff, klen, table, state)
+                            i = close + 1
+                        misses += f != expected
                         if f >= 0:
                             follower[U(last)] = f
-                        i = close + 1
                     if f >= 0:
                         last = f
                     if load8(data, i) != 58:
@@ -511,6 +465,12 @@ def decode(
                             i, escaped = _string(data, i + 1, end)
                             ok = i >= 0
                             i += 1
+                        elif c - 48 <= 9:
+                            first = i
+                            i, negative, x, exponent, whole = read_number(data, i)
+                            if i < 0:
+                                i = skip_value(data, first, end, feed)
+                            ok = i >= 0
                         else:
                             i = skip_value(data, i, end, feed)
                             ok = i >= 0
@@ -612,7 +572,14 @@ def decode(
                         elif kind == TIMESTAMP:
                             # A: separator, B: precision, C: 0 µs or 1 ns, +2 with a zone
                             t = i + 1
-                            days = read_date(data, t)
+                            if load64(data, t) == day_head and load32(data, t + 7) == day_tail:
+                                days = day
+                            else:
+                                days = read_date(data, t)
+                                if days >= -1_000_000_000:
+                                    day_head = load64(data, t)
+                                    day_tail = load32(data, t + 7)
+                                    day = days
                             clock = read_clock(data, t + 11)
                             if c != 34 or days < -1_000_000_000 or clock < 0 or load8(data, t + 10) != params[U(f), A]:
                                 ok = False
@@ -690,6 +657,8 @@ def decode(
                 if i < end and load8(data, i) <= 32:
                     i = _blank(data, i, end, feed)
                 ok = i == end or (i < end and not by_span and load8(data, i) == 10)
+        # Where keys come in any order, a guess that is mostly wrong costs more than the search.
+        in_order = 2 * misses <= seen
         if ok and found != n_wanted:
             # ---- keys that are missing or NULL
             for j in range(n_wanted):
