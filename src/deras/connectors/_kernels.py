@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 
 from deras.core.jit import kernel
-from deras.core.jit import load8_at as _load8_at
 from deras.core.jit import load64_at as _load64_at
 from deras.core.jit import match2 as _match2
 from deras.core.jit import population as _population
+from deras.core.jit import prefetch_at as _prefetch_at
 
 # Intrinsics take a typing context in Python's eyes.
-load8_at: Any = _load8_at
 load64_at: Any = _load64_at
 match2: Any = _match2
 population: Any = _population
+prefetch_at: Any = _prefetch_at
 
 MULTIPLIER = 0x9E3779B97F4A7C15
 NULL_WORD = 0xA5A5A5A55A5A5A5A
@@ -28,6 +28,8 @@ _L = np.uint64(LENGTH_MULTIPLIER)
 _32 = np.uint64(32)
 _29 = np.uint64(29)
 _LOW = np.uint64(0xFFFFFFFF)
+_AHEAD = 12
+"""Rows whose text is asked for before it is hashed."""
 
 # Columns made of Arrow memory may not be written to, and say so.
 _WORDS = "Array(int64, 1, 'C', readonly=True)"
@@ -72,7 +74,16 @@ def mix_words_valid(hashes: Any, words: Any, valid: Any) -> None:
 def mix_views(hashes: Any, views: Any, bases: Any, valid: Any) -> None:
     """Take the bytes of each row's text into its hash (``valid`` empty: no NULLs)."""
     nulls = len(valid) > 0
-    for i in range(len(hashes)):
+    count = len(hashes)
+    for i in range(count):
+        if i + _AHEAD < count:
+            # Texts of joined or sorted rows lie anywhere.
+            head = views[i + _AHEAD, 0]
+            tail = views[i + _AHEAD, 1]
+            if head & _LOW > np.uint64(12) and not (nulls and not valid[i + _AHEAD]):
+                at = bases[np.int64(tail & _LOW)] + np.int64(tail >> _32)
+                prefetch_at(at)
+                prefetch_at(at + np.int64(head & _LOW) - 1)
         if nulls and not valid[i]:
             w = _NULL
         else:
@@ -99,10 +110,8 @@ def mix_views(hashes: Any, views: Any, bases: Any, valid: Any) -> None:
                     w ^= w >> _29
                     k += 8
                 if k < n:
-                    # Byte by byte: nothing is promised to be readable after the text.
-                    rest = np.uint64(0)
-                    for j in range(n - k):
-                        rest |= np.uint64(load8_at(at + k + j)) << np.uint64(8 * j)
+                    # The text's last eight bytes: nothing is promised to be readable after it.
+                    rest = load64_at(at + n - 8) >> np.uint64(8 * (8 - (n - k)))
                     w = (w ^ rest) * _M
                     w ^= w >> _29
         x = (hashes[i] ^ w) * _M
