@@ -17,10 +17,9 @@ from deras.engine.kernels import rank as k
 from deras.engine.state.rowset import LIST, keyable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from deras.core.column import Column
-    from deras.core.delta import Delta
     from deras.core.schema import Schema
     from deras.core.types import SqlType
     from deras.engine.state import Segments, State
@@ -75,6 +74,15 @@ def orders_of(segments: Segments, order: Sequence[SortKey]) -> npt.NDArray[np.in
 def key_types(schema: Schema, keys: Sequence[int]) -> list[SqlType]:
     """The types of key columns in an index."""
     return [BYTES if schema[i].type.layout is Layout.NESTED else schema[i].type.with_nullable(True) for i in keys]
+
+
+def arrivals(segments: Segments) -> Iterator[tuple[Ids, list[Column]]]:
+    """Places and values of all rows in order of arrival, piece by piece."""
+    snapshot = segments.snapshot()
+    everything = snapshot.ids()
+    for a in range(0, len(everything), 1 << 16):
+        part = everything[a : a + (1 << 16)]
+        yield part, snapshot.columns(part)
 
 
 @dataclass(slots=True)
@@ -159,15 +167,15 @@ class Ranking:
         """The ids of the rows' keys; new ones are made."""
         return self.index.lookup([*more, *(keyable(columns[i]) for i in self.partition)], length=n)
 
-    def promising(self, delta: Delta, ids: Ids) -> Ids | None:
+    def promising(self, columns: Sequence[Column], ids: Ids) -> Ids | None:
         """Of rows that came, those that may be listed; None: all."""
         if not self._bounded:
             return None
         exact = not self.order
-        worth = np.zeros(delta.length, np.int64)
+        worth = np.zeros(len(ids), np.int64)
         if self.order:
             key = self.order[0]
-            column = delta.columns[key.column]
+            column = columns[key.column]
             kind = KINDS[column.type.layout]
             if kind not in (0, 3):
                 return None
@@ -178,9 +186,9 @@ class Ranking:
                 int(key.nulls_first), worth,
             )  # fmt: skip
             exact = len(self.order) == 1 and kind == 0 and not column.type.nullable
-        out = np.empty(delta.length, np.int64)
+        out = np.empty(len(ids), np.int64)
         m = k.promising(ids, worth, exact and not self.latest, self.index.tab, self.index.cell0, out)
-        return None if m == delta.length else out[:m]
+        return None if m == len(ids) else out[:m]
 
     def change(self, columns: Sequence[Column], weights: Ids | None, ids: Ids) -> tuple[Ids, Ids]:
         """Take changes in order; rows that went are still readable until :meth:`forget`.
@@ -299,20 +307,15 @@ class Ranking:
 
     def rebuild(self) -> None:
         """After a restore: all rows in their places again."""
-        for ids, rows, columns in self.restored():
-            self.place(ids, rows, columns)
+        for rows, columns in self.restored():
+            self.place(self.keys(columns, len(rows)), rows, columns)
         ids = self.index.ids()
         if len(ids):
             self.listing(ids)
 
-    def restored(self) -> Any:
-        """Keys, ids and values of all rows in order of arrival, piece by piece (no ``more_keys``)."""
-        snapshot = self.segments.snapshot()
-        everything = snapshot.ids()
-        for a in range(0, len(everything), 1 << 16):
-            part = everything[a : a + (1 << 16)]
-            columns = snapshot.columns(part)
-            yield self.keys(columns, len(part)) if not self._more else _NONE, part, columns
+    def restored(self) -> Iterator[tuple[Ids, list[Column]]]:
+        """Places and values of all rows in order of arrival, piece by piece."""
+        return arrivals(self.segments)
 
     def place(self, ids: Ids, rows: Ids, columns: Sequence[Column]) -> None:
         """Rows that are in the segments but in no tree, into the trees of their keys."""

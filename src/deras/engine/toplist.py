@@ -11,7 +11,7 @@ import numpy.typing as npt
 from deras.core.types import Layout
 from deras.engine.kernels import order as ok
 from deras.engine.kernels import toplist as k
-from deras.engine.ranking import FUNCTIONS, KINDS, Listing, key_types, orders_of
+from deras.engine.ranking import FUNCTIONS, KINDS, Listing, arrivals, key_types, orders_of
 from deras.engine.state.keys import KeyShape, plain
 from deras.engine.state.rowset import keyable
 
@@ -199,6 +199,10 @@ class TopList:
             touched, first, fresh, out[:told], ranks[:told], signs[:told], first[owner[:told]], dead[:gone]
         )  # fmt: skip
 
+    def all_of(self, ids: Ids) -> Ids:
+        """All rows of keys, in order."""
+        return self.listing(ids, 0).rows
+
     def listing(self, ids: Ids, skip: int | None = None) -> Listing:
         """The listed rows of keys, in order; ``skip``: ranks to leave out (default: those that are not told)."""
         tab, c = self.index.tab, self.index.cell0
@@ -210,7 +214,7 @@ class TopList:
     def drop(self, ids: Ids) -> None:
         """Keys go with all their rows."""
         if len(ids):
-            self.segments.kill(self.listing(ids, 0).rows)
+            self.segments.kill(self.all_of(ids))
             self.index.release(ids)
 
     def forget(self, rows: Ids) -> None:
@@ -222,11 +226,7 @@ class TopList:
 
     def restored(self) -> Iterator[tuple[Ids, list[Column]]]:
         """Places and values of all rows in order of arrival, piece by piece."""
-        snapshot = self.segments.snapshot()
-        everything = snapshot.ids()
-        for a in range(0, len(everything), 1 << 16):
-            part = everything[a : a + (1 << 16)]
-            yield part, snapshot.columns(part)
+        return arrivals(self.segments)
 
     def rebuild(self) -> None:
         """After a restore: all rows in their lists again (no ``more_keys``)."""

@@ -127,7 +127,7 @@ class Rank(Operator):
         if not self.input_append:
             delta = single(delta)
         ids = ranking.keys(delta.columns, delta.length)
-        if self.input_append and (some := ranking.promising(delta, ids)) is not None:
+        if self.input_append and (some := ranking.promising(delta.columns, ids)) is not None:
             if not len(some):
                 return Out()
             delta, ids = delta.take(some), ids[some]

@@ -53,7 +53,7 @@ class TemporalSort(Operator):
         state.on_restore(self._rebuild)
 
     def _rebuild(self) -> None:
-        for _, rows, columns in self._ranking.restored():
+        for rows, columns in self._ranking.restored():
             self._ranking.place(self._ranking.keys(columns, len(rows)), rows, columns)
 
     def step(self, deltas: Sequence[Delta | None], tick: Tick) -> Out:

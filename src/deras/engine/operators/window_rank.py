@@ -15,6 +15,7 @@ from deras.core.types import BIGINT
 from deras.engine.operator import Operator, Out
 from deras.engine.ranking import Ranking, SortKey
 from deras.engine.rejects import reject_rows
+from deras.engine.toplist import TopList, fits
 from deras.engine.windows import Windows
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from deras.engine.state import State
 
 _END = BIGINT.with_nullable(False)
+_NONE = np.zeros(0, np.int64)
 
 
 class WindowRank(Operator):
@@ -72,7 +74,11 @@ class WindowRank(Operator):
         self.schema = Schema(input.fields if rank is None else (*input.fields, rank))
         # Only what tells when a window ends: its size does not matter.
         self.windows = Windows("tumble", 1, zone=zone)
+        self.partition = tuple(partition)
         self._ranking = Ranking(input, partition, order, function, first, last, latest=latest, more_keys=[_END])
+        self._top: TopList | None = None
+        if last is not None and fits(partition, function, last):
+            self._top = TopList(input, partition, order, first, last, latest=latest, more_keys=[_END])
         self._clear()
 
     def _clear(self) -> None:
@@ -81,36 +87,51 @@ class WindowRank(Operator):
 
     def open(self, state: State) -> None:
         """The rows of windows that have not fired."""
-        self._ranking.open(state)
+        self._rows = self._top or self._ranking
+        self._rows.open(state)
         self._values = state.values("window")
         state.on_restore(self._rebuild)
 
     def _rebuild(self) -> None:
         self._clear()
-        r = self._ranking
-        for _, rows, columns in r.restored():
+        for rows, columns in self._rows.restored():
             ends = self._ends(columns)
             ids = self._keys(columns, ends)
-            self._note(ids, ends)
-            r.place(ids, rows, columns)
+            self._take(columns, ids, ends, rows)
 
     def _ends(self, columns: Sequence[Column]) -> Any:
         column = columns[self.end]
         return np.ascontiguousarray(column.words() // column.type.words_per_ms)
 
     def _keys(self, columns: Sequence[Column], ends: Any) -> Any:
-        return self._ranking.keys(columns, len(ends), [Column.of_words(_END, ends)])
+        return self._rows.keys(columns, len(ends), [Column.of_words(_END, ends)])
 
-    def _note(self, ids: Any, ends: Any) -> None:
-        """Remember new keys with their windows."""
+    def _take(self, columns: Sequence[Column], ids: Any, ends: Any, given: Any = None) -> Any:
+        """Rows into their windows; gives those that went. ``given``: where they lie in state already."""
+        if self._top is not None:
+            found = self._top.change(columns, ids, 0, given)
+            self._note(found.keys[found.fresh], ends[found.first[found.fresh]])
+            return found.dead
         r = self._ranking
+        some = r.promising(columns, ids) if given is None else None
+        if some is not None:
+            # The others come too late for a key that has rows.
+            columns, ids, ends = [c.take(some) for c in columns], ids[some], ends[some]
         keys, first = r.touched(ids)
-        new = np.flatnonzero(r.index.tab[keys, r.index.cell0 + 1] == 0)
-        for end in np.unique(ends[first[new]]).tolist():
+        fresh = np.flatnonzero(r.index.tab[keys, r.index.cell0 + 1] == 0)
+        self._note(keys[fresh], ends[first[fresh]])
+        if given is not None:
+            r.place(ids, given, columns)
+            return _NONE
+        return r.change(columns, None, ids)[0]
+
+    def _note(self, keys: Any, ends: Any) -> None:
+        """Remember new keys with their windows."""
+        for end in np.unique(ends).tolist():
             if end not in self._members:
                 self._members[end] = []
                 heapq.heappush(self._waiting, (self._fire_at(end), end))
-            self._members[end].append(keys[new][ends[first[new]] == end])
+            self._members[end].append(keys[ends == end])
 
     def _fire_at(self, end: int) -> int:
         return int(self.windows.fire_at(np.array([end], np.int64))[0])
@@ -123,8 +144,8 @@ class WindowRank(Operator):
         delta = deltas[0]
         dropped: list[Rejected] = []
         seen = np.array([low], np.int64)
-        r = self._ranking
-        dead = np.zeros(0, np.int64)
+        r = self._rows
+        dead = _NONE
         if delta is not None and delta.length:
             marks = np.maximum.accumulate(np.maximum(delta.mark_array(), low))
             seen = np.unique(np.append(marks, low))
@@ -139,20 +160,18 @@ class WindowRank(Operator):
                 places = np.flatnonzero(good)
                 delta, ends = delta.take(places), ends[places]
             if delta.length:
-                ids = self._keys(delta.columns, ends)
-                self._note(ids, ends)
-                some = r.promising(delta, ids)
-                if some is not None:
-                    delta, ids = delta.take(some), ids[some]
-                if delta.length:
-                    dead, _ = r.change(delta.columns, None, ids)
+                dead = self._take(delta.columns, self._keys(delta.columns, ends), ends)
         fired = []
         keys = []
         while self._waiting and self._waiting[0][0] <= high:
             at, end = heapq.heappop(self._waiting)
             parts = self._members.pop(end)
             ids = parts[0] if len(parts) == 1 else np.concatenate(parts)
-            listing, beyond = r.listing(ids)
+            if self._top is not None:
+                listing, gone = self._top.listing(ids), self._top.all_of(ids)
+            else:
+                listing, beyond = self._ranking.listing(ids)
+                gone = np.concatenate([beyond, self._ranking.all_of(ids)])
             rows = listing.rows
             if len(rows):
                 columns = r.segments.take(rows)
@@ -161,7 +180,7 @@ class WindowRank(Operator):
                 # What was the watermark just before the one that fired it: the greatest one seen below.
                 mark = int(seen[max(int(np.searchsorted(seen, at, "left")) - 1, 0)])
                 fired.append(Delta(self.schema, columns, None, mark, len(rows)))
-            dead = np.concatenate([dead, beyond, r.all_of(ids)])
+            dead = np.concatenate([dead, gone])
             keys.append(ids)
         r.forget(dead)
         for ids in keys:
@@ -174,7 +193,7 @@ class WindowRank(Operator):
         return {
             "operator": "WindowRank",
             "function": self.function,
-            "partition": [self.input[i].name for i in r.partition],
+            "partition": [self.input[i].name for i in self.partition],
             "order": [key.text(self.input) for key in r.order],
             "ranks": f"{r.first} to {r.last}",
             "state": f"the first {r.last} rows of each key and window that has not fired",
