@@ -9,7 +9,7 @@ import numpy as np
 from deras.core.jit import kernel, load8_at, routine
 from deras.sql.kernels.pattern import program
 from deras.sql.kernels.text import bits, column
-from deras.sql.kernels.views import fetch8, find_text, put_part, rare_byte, region, words_of
+from deras.sql.kernels.views import ask, fetch8, find_text, put_part, rare_byte, region, words_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -147,6 +147,7 @@ def extract_parts(  # type: ignore[no-untyped-def]
     here = np.int64(views.ctypes.data)
     nulls, undecided = np.int64(0), np.int64(0)
     for i in range(len(views)):
+        ask(views, i, bases)
         out[i, 0] = np.uint64(0)
         out[i, 1] = np.uint64(0)
         if len(valid) and valid[i] == 0:

@@ -8,7 +8,7 @@ import numpy as np
 
 from deras.core.column import Column, Views
 from deras.core.jit import kernel, load64_at
-from deras.sql.kernels.views import fetch8, find_byte, find_text, first_bytes, put_part, region, words_of
+from deras.sql.kernels.views import ask, fetch8, find_byte, find_text, first_bytes, put_part, region, words_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,6 +79,7 @@ def split_parts(views, bases, valid, separator, size, index, out, said):  # type
     head = separator[0] & np.uint64(0xFF)
     nulls = np.int64(0)
     for i in range(len(views)):
+        ask(views, i, bases)
         start, length, limit = region(views, here, i, bases)
         end = start + length
         at, stop = start, np.int64(-1)
@@ -150,6 +151,7 @@ def change_case(views, bases, valid, first, out, heap, said):  # type: ignore[no
         out[i, 0] = np.uint64(0)
         out[i, 1] = np.uint64(0)
         said[i] = 1
+        ask(views, i, bases)
         if len(valid) and valid[i] == 0:
             said[i] = 0
             continue

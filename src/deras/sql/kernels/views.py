@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from deras.core.jit import helper, load64_at, trailing_zeros
+from deras.core.jit import helper, load64_at, prefetch_at, trailing_zeros
 
 _LOW = np.uint64(0x7F7F7F7F7F7F7F7F)
 _ONES = np.uint64(0x0101010101010101)
@@ -27,6 +27,17 @@ def region(views, here, i, bases):  # type: ignore[no-untyped-def]
     place = views[i, 1]
     start = bases[np.int64(place & _LENGTH)] + np.int64(place >> np.uint64(32))
     return start, length, start + length
+
+
+@helper
+def ask(views, i, bases):  # type: ignore[no-untyped-def]
+    """Ask for the bytes of the text some rows behind row i: the column's bytes are often in no cache any more."""
+    i += np.int64(16)
+    if i < len(views) and np.int64(views[i, 0] & _LENGTH) > np.int64(12):
+        place = views[i, 1]
+        at = bases[np.int64(place & _LENGTH)] + np.int64(place >> np.uint64(32))
+        prefetch_at(at)
+        prefetch_at(at + np.int64(64))
 
 
 @helper
