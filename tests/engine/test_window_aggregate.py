@@ -309,7 +309,7 @@ def test_any_order_and_any_batches(
         assert reference.same(a, b), (a, b)
     assert len(run.late) == len(late)
     assert len(run.operator._groups.groups) == 0
-    assert all(len(s) == 0 for s in run.operator._groups.sets)
+    assert all(len(s.index) == 0 for s in run.operator._groups.sets)
     assert not run.operator._members
     assert not run.operator._waiting
 
@@ -409,7 +409,7 @@ def test_memory_stays_flat_over_many_windows() -> None:
         found = op.step([delta], Tick(low=10 * i - 1, high=10 * i + 9)).delta
         assert found is not None
         assert len(found) == 1000
-        sizes.append(op._groups.groups.bytes + op._groups.sets[0].bytes)
+        sizes.append(op._groups.groups.bytes + op._groups.sets[0].index.bytes)
     assert op._groups.groups.used == 1000
     assert max(sizes) < 8 << 20  # 34 MB of text went through
 

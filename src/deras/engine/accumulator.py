@@ -11,13 +11,15 @@ import numpy.typing as npt
 from deras.core.column import Column, Views
 from deras.core.errors import InternalError
 from deras.core.types import Kind, Layout, SqlType
-from deras.engine.aggregates import AggregateCall, Final, Layouts, Op, ValueSet
+from deras.engine.aggregates import AggregateCall, Final, Layouts, Op
 from deras.engine.kernels import agg as k
 from deras.engine.kernels import agg_final as f
 from deras.engine.kernels import agg_values as v
 from deras.engine.lists import ValueLists, changed_lists
 from deras.engine.state.rowset import LIST
 from deras.engine.user_aggregates import UserGroups
+from deras.engine.value_sets import NO_WORDS as _NO_WORDS
+from deras.engine.value_sets import Hits, ValueIndex
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -29,10 +31,6 @@ if TYPE_CHECKING:
 
 Words = npt.NDArray[np.int64]
 Bits = npt.NDArray[np.uint8]
-
-_NO_WORDS = np.zeros(0, np.int64)
-_NO_BITS = np.zeros(0, np.uint8)
-_KINDS = {Layout.WORDS: v.WORD, Layout.FLOATS: v.FLOAT, Layout.LIMBS: v.LIMBS, Layout.VIEWS: v.TEXT}
 
 
 @dataclass(slots=True)
@@ -68,6 +66,8 @@ class Accumulator:
         input: schema of the rows.
         updating: rows may go again.
         released: groups may be released.
+        extra: cells of the caller in each group.
+        shared: sets of values are shared (see :class:`Layouts`).
     """
 
     def __init__(
@@ -79,20 +79,22 @@ class Accumulator:
         updating: bool,
         released: bool,
         extra: int = 0,
+        shared: bool = True,
     ) -> None:
         self.key_types = tuple(key_types)
-        self.layouts = Layouts(calls, input, updating=updating, released=released)
+        self.layouts = Layouts(calls, input, updating=updating, released=released, shared=shared)
         self.extra = self.layouts.cells
         """First of the caller's own cells."""
         self.width = self.layouts.cells + extra
         ops = self.layouts.ops
         self.ops = np.array([(op.code, op.cell) for op in ops], np.int64).reshape(-1, 2)
+        self._plain = [op for op in ops if op.values is None]
+        self._plain_ops = np.array([(op.code, op.cell) for op in self._plain], np.int64).reshape(-1, 2)
         self.groups: Index
-        self.sets: list[Index] = []
+        self.sets: list[ValueIndex] = []
         self.lists: list[ValueLists] = []
         self.users = UserGroups(self.layouts.users, key_types) if self.layouts.users else None
         self._values: dict[str, Any] = {}
-        self._dead: list[tuple[int, Words]] = []
 
     @property
     def mergeable(self) -> bool:
@@ -105,9 +107,9 @@ class Accumulator:
         for s in self.layouts.lists:
             init[s.cell : s.cell + 3] = LIST
         self.groups = state.index("groups", self.key_types, self.width, init)
+        keyed, updating = bool(self.key_types), self.layouts.updating
         self.sets = [
-            state.index(f"values{i}", [*self.key_types, s.type], 0 if s.keep is not None else 3)
-            for i, s in enumerate(self.layouts.sets)
+            ValueIndex(state, f"values{i}", s, keyed=keyed, updating=updating) for i, s in enumerate(self.layouts.sets)
         ]
         self.lists = [
             ValueLists(state, f"list{i}", self.key_types, s, self.groups, updating=self.layouts.updating)
@@ -124,21 +126,8 @@ class Accumulator:
         live = groups.ids()
         for made in self.lists:
             made.relink(live)
-        for s, index in zip(self.layouts.sets, self.sets, strict=True):
-            groups.tab[live, groups.cell0 + s.cell] = 0
-            values = index.ids()
-            if s.keep is None:
-                index.tab[values, index.cell0 + 1] = 0
-                index.tab[values, index.cell0 + 2] = 0
-            ids = groups.lookup(index.key_columns(values)[:-1], insert=False, length=len(values))
-            v.relink(
-                values, ids, index.tab, index.cell0, s.form, self._word(index), _KINDS[s.type.layout],
-                index._arena.bases, groups.tab, groups.cell0 + s.cell, s.keep is not None,
-            )  # fmt: skip
-
-    @staticmethod
-    def _word(index: Index) -> int:
-        return int(index.shape.columns[-1, 1])
+        for index in self.sets:
+            index.relink(groups, live, groups.cell0 + self.layouts.number)
 
     # ---- taking rows
 
@@ -159,7 +148,7 @@ class Accumulator:
             groups.touch(ids)
         results: dict[int, list[Any]] = {}
         if self.users is not None:
-            masks = [None if c.filter is None else self._mask(delta, None, c.filter) for c in self.users.calls]
+            masks = [None if c.filter is None else self._mask({}, delta, None, c.filter) for c in self.users.calls]
             results, errors = self.users.take(delta, ids, masks, keep_old=keep_old)
             if errors is not None:
                 return self._without(delta, keys, ids, results, errors, keep_old=keep_old)
@@ -201,104 +190,85 @@ class Accumulator:
             step.best = self._best(step.ids)
         if self.lists and keep_old:
             step.lists = self._listed(step.ids)
-        gates: dict[int, Words] = {}
-        for i, s in enumerate(self.layouts.sets):
-            if s.keep is None:
-                gates[i] = self._weigh(i, s, delta, keys, ids, weights)
-            else:
-                self._keep(i, s, s.keep, delta, keys, ids, step)
+        masks: dict[tuple[int | None, int | None], Bits | None] = {}
+        hits: dict[int, Hits] = {}
+        if self.sets:
+            self._number(step.ids)
+            numbers = groups, groups.cell0 + self.layouts.number
+            for i, index in enumerate(self.sets):
+                s = index.plan
+                passed = [self._mask(masks, delta, None if s.nulls else s.arg, f) for f in s.filters]
+                if s.keep is None:
+                    hits[i] = index.take(delta.columns[s.arg], passed, weights, numbers, ids)
+                else:
+                    index.keep(s.keep, delta.columns[s.arg], passed[0], numbers, ids, step.ids)
         for made, chosen in zip(self.lists, self.layouts.lists, strict=True):
-            mask = self._mask(delta, None if chosen.nulls else chosen.arg, chosen.filter)
-            gate = None if chosen.values is None else gates[chosen.values]
+            mask = self._mask(masks, delta, None if chosen.nulls else chosen.arg, chosen.filter)
+            gate = None if chosen.values is None else hits[chosen.values].gate(n, chosen.bit)
             made.take(delta, keys, ids, mask, gate)
-        if len(self.ops):
-            held: list[Any] = []  # arrays stay alive while the kernel has their addresses
-            addresses = np.array([self._addresses(op, delta, gates, held) for op in self.layouts.ops], np.int64)
-            k.accumulate(ids, weights, groups.tab, groups.cell0, self.ops, addresses, arrival)
+        held: list[Any] = []  # arrays stay alive while a kernel has their addresses
+        if self._plain:
+            addresses = np.array([self._addresses(op, masks, delta, held) for op in self._plain], np.int64)
+            k.accumulate(ids, weights, groups.tab, groups.cell0, self._plain_ops, addresses, arrival)
+        for i, found in hits.items():
+            gated = [op for op in self.layouts.ops if op.values == i]
+            if not gated or not len(found.rows):
+                continue
+            plan = np.array([(op.code, op.cell, op.bit) for op in gated], np.int64)
+            words = np.array([self._address(op, delta, held) for op in gated], np.int64)
+            k.accumulate_hits(
+                found.rows, found.came, found.went, ids, groups.tab, groups.cell0, plan, words, arrival
+            )  # fmt: skip
         return step
 
+    def _number(self, ids: Words) -> None:
+        """Groups that are new get a number of their own."""
+        tab, cell = self.groups.tab, self.groups.cell0 + self.layouts.number
+        fresh = ids[tab[ids, cell] == 0]
+        if len(fresh):
+            last = int(self._values.get("groups", 0))
+            tab[fresh, cell] = np.arange(last + 1, last + 1 + len(fresh))
+            self._values["groups"] = last + len(fresh)
+
     @staticmethod
-    def _mask(delta: Delta, arg: int | None, filter_: int | None) -> Bits | None:
-        mask = None if arg is None else delta.columns[arg].valid()
+    def _mask(
+        known: dict[tuple[int | None, int | None], Bits | None], delta: Delta, arg: int | None, filter_: int | None
+    ) -> Bits | None:
+        """1 where a row counts, None where all do; ``known``: those of the step so far."""
+        bits = None if arg is None else delta.columns[arg].valid()
+        if bits is None:
+            arg = None
+        if (arg, filter_) in known:
+            return known[arg, filter_]
         if filter_ is not None:
             column = delta.columns[filter_]
             passed = (column.words() != 0).view(np.uint8)
-            for other in (column.valid(), mask):
+            for other in (column.valid(), bits):
                 if other is not None:
                     passed = passed & other
-            mask = passed
-        return None if mask is None else np.ascontiguousarray(mask, np.uint8)
+            bits = passed
+        bits = None if bits is None else np.ascontiguousarray(bits, np.uint8)
+        known[arg, filter_] = bits
+        return bits
 
-    def _addresses(self, op: Op, delta: Delta, gates: dict[int, Any], held: list[Any]) -> tuple[int, int, int]:
-        words = mask = 0
-        if op.arg is not None and op.code != k.COUNT:
-            array = _words(delta.columns[op.arg], as_float=op.as_float)
-            held.append(array)
-            words = array.ctypes.data
-        if op.values is not None:
-            gate = gates[op.values]
-            held.append(gate)
-            return words, 0, gate.ctypes.data
-        bits = self._mask(delta, op.arg, op.filter)
-        if bits is not None:
-            held.append(bits)
-            mask = bits.ctypes.data
-        return words, mask, 0
+    @staticmethod
+    def _address(op: Op, delta: Delta, held: list[Any]) -> int:
+        if op.arg is None or op.code == k.COUNT:
+            return 0
+        array = _words(delta.columns[op.arg], as_float=op.as_float)
+        held.append(array)
+        return int(array.ctypes.data)
 
-    def _weigh(self, i: int, s: ValueSet, delta: Delta, keys: Sequence[Column], ids: Words, weights: Words) -> Words:
-        mask = self._mask(delta, None if s.nulls else s.arg, s.filter)
-        rows = None if mask is None else np.flatnonzero(mask)
-        index = self.sets[i]
-        values = index.lookup([*keys, delta.columns[s.arg].with_type(s.type)], rows)
-        if rows is None:
-            rows = np.arange(delta.length)
-        gates = np.zeros(delta.length, np.int64)
-        dead = np.empty(len(values), np.int64)
-        groups = self.groups
-        m = v.weigh(
-            values, rows, weights, index.tab, index.cell0, s.form, self._word(index), _KINDS[s.type.layout],
-            index._arena.bases, groups.tab, groups.cell0 + s.cell, ids, gates, dead,
-        )  # fmt: skip
-        if m:
-            self._dead.append((i, dead[:m]))
-        return gates
-
-    def _keep(
-        self, i: int, s: ValueSet, keep: int, delta: Delta, keys: Sequence[Column], ids: Words, step: Touched
-    ) -> None:
-        column = delta.columns[s.arg]
-        mask = self._mask(delta, s.arg, s.filter)
-        texts = column.views()
-        views, bases = np.ascontiguousarray(texts.views), texts.bases()
-        groups, index = self.groups, self.sets[i]
-        best = np.full(len(step.ids), -1, np.int64)
-        v.candidates(ids, groups.tab, groups.cell0, _NO_BITS if mask is None else mask, views, bases, keep, best)
-        some = np.flatnonzero(best >= 0)
-        if not len(some):
-            return
-        rows, owners = best[some], step.ids[some]
-        held = groups.tab[owners, groups.cell0 + s.cell] - 1
-        better = np.empty(len(rows), np.uint8)
-        v.improves(rows, held, views, bases, index.tab, self._word(index), index._arena.bases, keep, better)
-        chosen = np.flatnonzero(better)
-        if not len(chosen):
-            return
-        rows, owners, held = rows[chosen], owners[chosen], held[chosen]
-        new = index.lookup([*keys, column.with_type(s.type)], rows)
-        groups.tab[owners, groups.cell0 + s.cell] = new + 1
-        gone = held[(held >= 0) & (held != new)]
-        if len(gone):
-            self._dead.append((i, gone))
+    def _addresses(
+        self, op: Op, masks: dict[tuple[int | None, int | None], Bits | None], delta: Delta, held: list[Any]
+    ) -> tuple[int, int]:
+        bits = self._mask(masks, delta, op.arg, op.filter)
+        return self._address(op, delta, held), 0 if bits is None else bits.ctypes.data
 
     def tidy(self) -> None:
         """After the results of a step are out: let go of values that no row has."""
-        for i, ids in self._dead:
-            index = self.sets[i]
-            if self.layouts.sets[i].keep is None:
-                ids = np.unique(ids)
-                ids = ids[index.tab[ids, index.cell0] == 0]
-            index.release(ids)
-        self._dead = []
+        for index in self.sets:
+            index.tidy()
         for made in self.lists:
             made.tidy()
 
@@ -307,19 +277,8 @@ class Accumulator:
         if not len(ids):
             return
         groups = self.groups
-        for s, index in zip(self.layouts.sets, self.sets, strict=True):
-            cell = groups.cell0 + s.cell
-            if s.keep is not None:
-                held = groups.tab[ids, cell] - 1
-                index.release(held[held >= 0])
-                continue
-            found = np.empty(max(64, 2 * len(ids)), np.int64)
-            while True:
-                m = v.members(ids, groups.tab, cell, index.tab, index.cell0 + 1, s.form, found)
-                if m <= len(found):
-                    break
-                found = np.empty(m, np.int64)
-            index.release(found[:m])
+        for index in self.sets:
+            index.release(ids, groups)
         for made in self.lists:
             made.release(ids)
         if self.users is not None:
@@ -340,7 +299,7 @@ class Accumulator:
         for i, final in enumerate(self.layouts.finals):
             if final.how != "value" or (s := self.layouts.sets[final.values]).keep is not None:
                 continue
-            index = self.sets[final.values]
+            index = self.sets[final.values].index
             out = np.empty(len(ids), np.int64)
             cell = groups.cell0 + s.cell
             v.extremes(ids, groups.tab, cell, index.tab, index.cell0 + 1, final.kind == 1, out)
@@ -432,7 +391,7 @@ class Accumulator:
         if final.how == "value":
             s = self.layouts.sets[final.values]
             held = cells[:, s.cell] - 1 if s.keep is not None else best[i]
-            return held, (held >= 0).view(np.uint8), self.sets[final.values]
+            return held, (held >= 0).view(np.uint8), self.sets[final.values].index
         if final.how == "words":
             words = np.empty(n, np.int64)
             f.final_words(cells, final.cell, final.kind, final.up if final.kind else 64, words, valid)
@@ -470,7 +429,8 @@ class Accumulator:
         if t.layout is not Layout.VIEWS:
             out = np.empty((len(held), 2 if t.layout is Layout.LIMBS else 1), np.int64)
             valid = np.empty(len(held), np.uint8)
-            v.words_of(np.ascontiguousarray(held), index.tab, self._word(index), out.shape[1], out, valid)
+            first = int(index.shape.columns[-1, 1])
+            v.words_of(np.ascontiguousarray(held), index.tab, first, out.shape[1], out, valid)
             if t.layout is Layout.LIMBS:
                 return Column.of_limbs(t, out, bits)
             flat = out.reshape(-1)

@@ -93,23 +93,34 @@ def result_type(function: str, argument: SqlType | None) -> SqlType:
 
 @dataclass(slots=True)
 class Op:
-    """Cells of one accumulation. ``values``: the set of values that gates its rows (DISTINCT), or None."""
+    """Cells of one accumulation.
+
+    Args:
+        code: what is kept.
+        cell: the first of them.
+        arg: position of the argument, or None.
+        filter: position of the filter, or None.
+        values: the set of values that gates its rows (DISTINCT), or None.
+        bit: number of the filter in that set.
+        as_float: read decimals as doubles.
+    """
 
     code: int
     cell: int
     arg: int | None
     filter: int | None
     values: int | None
+    bit: int = 0
     as_float: bool = False
 
 
 @dataclass(slots=True)
 class ValueSet:
-    """The values of one argument by group.
+    """The values of one argument by group. Aggregates over it that differ in their filters share it.
 
     Args:
         arg: its position.
-        filter: position of the filter, or None.
+        filters: positions of the filters, None: all rows.
         type: of the argument.
         form: ``NONE``, ``CHAIN`` or ``TREE``.
         cell: the group's cell with the link.
@@ -118,12 +129,17 @@ class ValueSet:
     """
 
     arg: int
-    filter: int | None
+    filters: list[int | None]
     type: SqlType
     form: int
     cell: int
     keep: int | None = None
     nulls: bool = False
+
+    @property
+    def filter(self) -> int | None:
+        """The filter of a set that is not shared."""
+        return self.filters[0]
 
 
 @dataclass(slots=True)
@@ -137,6 +153,7 @@ class ValueList:
         nulls: NULLs are kept.
         values: the set of values that gates its rows (DISTINCT), or None.
         cell: the first of the group's three cells of the list.
+        bit: number of the filter in that set.
     """
 
     arg: int
@@ -145,6 +162,7 @@ class ValueList:
     nulls: bool
     values: int | None
     cell: int
+    bit: int = 0
 
 
 @dataclass(slots=True)
@@ -172,6 +190,7 @@ class Layouts:
         input: schema of the rows.
         updating: rows may go again (weights).
         released: groups go before the operator does, so a group's values must be found again.
+        shared: sets of values are shared by aggregates with other filters, and know their group by a number of its own.
 
     Raises:
         PlanError: an aggregate cannot do that.
@@ -184,6 +203,7 @@ class Layouts:
         *,
         updating: bool,
         released: bool,
+        shared: bool,
     ) -> None:
         self.ops: list[Op] = []
         self.sets: list[ValueSet] = []
@@ -191,6 +211,9 @@ class Layouts:
         self.finals: list[Final] = []
         self.users: list[AggregateCall] = []
         self.cells = k.HEAD
+        self.number = -1
+        """The cell with the group's own number; -1 where there is none."""
+        self._shared = shared
         self._input = input
         self.updating = updating
         self._released = released
@@ -200,41 +223,51 @@ class Layouts:
             self.finals.append(self._plan(call))
 
     def _op(self, code: int, call: AggregateCall, *, as_float: bool = False) -> Op:
-        values = None
+        values, bit = None, 0
         if call.distinct and call.arg is not None:
-            form = v.CHAIN if self._released else v.NONE
-            values = self._set(call, form)
+            values, bit = self._set(call, v.CHAIN if self._released else v.NONE)
         for op in self.ops:
             if (op.code, op.arg, op.filter, op.values) == (code, call.arg, call.filter, values):
                 return op
-        op = Op(code, self.cells, call.arg, call.filter, values, as_float)
+        op = Op(code, self.cells, call.arg, call.filter, values, bit, as_float)
         self.cells += k.WIDTH[code]
         self.ops.append(op)
         return op
 
-    def _set(self, call: AggregateCall, form: int, keep: int | None = None, *, nulls: bool = False) -> int:
+    def _set(self, call: AggregateCall, form: int, keep: int | None = None, *, nulls: bool = False) -> tuple[int, int]:
+        """The set of a call's argument, and the number of its filter there."""
         if call.arg is None or call.input_type is None:
             raise InternalError(f"{call} has no values")
+        if self._shared and self.number < 0:
+            self.number = self.cells
+            self.cells += 1
         for i, s in enumerate(self.sets):
-            if (s.arg, s.filter, s.keep, s.nulls) == (call.arg, call.filter, keep, nulls):
+            if (s.arg, s.keep, s.nulls) != (call.arg, keep, nulls):
+                continue
+            # A tree holds the values of one filter only, and so does a set of the best.
+            alone = form == v.TREE or s.form == v.TREE or keep is not None or not self._shared
+            if s.filters == [call.filter] or (not alone and call.filter in s.filters):
                 s.form = max(s.form, form)
-                return i
-        self.sets.append(ValueSet(call.arg, call.filter, call.input_type, form, self.cells, keep, nulls))
+                return i, s.filters.index(call.filter)
+            if not alone and len(s.filters) < v.FILTERS:
+                s.filters.append(call.filter)
+                return i, len(s.filters) - 1
+        self.sets.append(ValueSet(call.arg, [call.filter], call.input_type, form, self.cells, keep, nulls))
         self.cells += 1
-        return len(self.sets) - 1
+        return len(self.sets) - 1, 0
 
     def _list(self, call: AggregateCall, kind: int, *, nulls: bool = False) -> Final:
         if call.arg is None or call.input_type is None:
             raise InternalError(f"{call} has no values")
-        values = None
+        values, bit = None, 0
         if call.distinct:
             if call.input_type.layout is Layout.NESTED:
                 raise PlanError(f"{call.function}(DISTINCT …) does not take {call.input_type.with_nullable(True)}")
-            values = self._set(call, v.CHAIN if self._released else v.NONE, nulls=nulls)
+            values, bit = self._set(call, v.CHAIN if self._released else v.NONE, nulls=nulls)
         for i, s in enumerate(self.lists):
             if (s.arg, s.filter, s.nulls, s.values) == (call.arg, call.filter, nulls, values):
                 return Final(call, "list", s.cell, kind, values=i)
-        self.lists.append(ValueList(call.arg, call.filter, call.input_type, nulls, values, self.cells))
+        self.lists.append(ValueList(call.arg, call.filter, call.input_type, nulls, values, self.cells, bit))
         self.cells += 3
         return Final(call, "list", self.cells - 3, kind, values=len(self.lists) - 1)
 
@@ -265,7 +298,7 @@ class Layouts:
             if self.updating:
                 return self._list(replace(call, distinct=False), 1 + last)
             if t.layout is Layout.VIEWS:
-                return Final(call, "value", -1, values=self._set(call, v.NONE, 3 if last else 2))
+                return Final(call, "value", -1, values=self._set(call, v.NONE, 3 if last else 2)[0])
             if t.layout is Layout.LIMBS:
                 return Final(call, "pair", self._op(k.FIRST_LIMBS + last, call).cell)
             return Final(call, "words", self._op(k.FIRST_WORD + last, call).cell, 3, bits_of(call.type))
@@ -288,9 +321,9 @@ class Layouts:
     def _extreme(self, call: AggregateCall, t: SqlType) -> Final:
         greatest = call.function == "MAX"
         if self.updating:
-            return Final(call, "value", -1, int(greatest), values=self._set(call, v.TREE))
+            return Final(call, "value", -1, int(greatest), values=self._set(call, v.TREE)[0])
         if t.layout is Layout.VIEWS:
-            return Final(call, "value", -1, values=self._set(call, v.NONE, int(greatest)))
+            return Final(call, "value", -1, values=self._set(call, v.NONE, int(greatest))[0])
         call = replace(call, distinct=False)
         if t.layout is Layout.LIMBS:
             return Final(call, "pair", self._op(k.MIN_LIMBS + greatest, call).cell)

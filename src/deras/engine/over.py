@@ -130,7 +130,7 @@ class Frames:
                 self._from.append(("cells", len(plain)))
                 plain.append(call.aggregate())
         self._picks = picks
-        self._accumulator = Accumulator(self._types, plain, input, updating=False, released=False)
+        self._accumulator = Accumulator(self._types, plain, input, updating=False, released=False, shared=False)
         layouts = self._accumulator.layouts
         for aggregate, final in zip(plain, layouts.finals, strict=True):
             if final.how not in ("words", "floats", "wide", "pair"):

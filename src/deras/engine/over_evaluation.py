@@ -56,7 +56,7 @@ class Evaluation:
             else:
                 self._from.append(("cells", len(plain)))
                 plain.append(call.aggregate())
-        self._accumulator = Accumulator([], plain, input, updating=False, released=False)
+        self._accumulator = Accumulator([], plain, input, updating=False, released=False, shared=False)
         layouts = self._accumulator.layouts
         for one, final in zip(plain, layouts.finals, strict=True):
             if final.how not in ("words", "floats", "wide", "pair"):

@@ -43,6 +43,7 @@ _QUIET = np.int64(0x7FF8000000000000)
 _SPLIT = 134217729.0
 _ROOT = 1e150
 _S32 = np.int64(32)
+_BLOCK = 2048
 
 
 @helper
@@ -243,7 +244,7 @@ def touch(ids, weights, tab, cell0, cells, stamp, touched, first, old):
 
 @kernel(f"void(int64[::1], {_RO1}, int64[:, ::1], int64, int64[:, ::1], int64[:, ::1], int64)")
 def accumulate(ids, weights, tab, cell0, ops, addresses, arrival):
-    """Take all rows into the cells of all aggregates.
+    """Take all rows into the cells of all aggregates, block by block, so that a block's groups stay in the cache.
 
     Args:
         ids: the group of each row.
@@ -251,28 +252,153 @@ def accumulate(ids, weights, tab, cell0, ops, addresses, arrival):
         tab: the index table.
         cell0: first cell in a row of it.
         ops: int64[k, 2]: code and cell (from ``cell0``) of each aggregate.
-        addresses: int64[k, 3]: of the argument's words, of its mask (uint8, 1 = take) or 0, of its own weights or 0.
+        addresses: int64[k, 2]: of the argument's words, of its mask (uint8, 1 = take) or 0.
         arrival: number of the first row among all rows ever.
     """
     n = len(ids)
-    k = len(ops)
     has = len(weights) > 0
-    for r in range(n):
-        if r + 12 < n:
-            prefetch(tab, ids[r + 12])
-        g = ids[r]
-        w = weights[r] if has else np.int64(1)
-        for i in range(k):
+    for start in range(0, n, _BLOCK):
+        stop = min(start + _BLOCK, n)
+        for r in range(start, stop):
+            prefetch(tab, ids[r])
+        for i in range(len(ops)):
+            code = ops[i, 0]
+            c = cell0 + ops[i, 1]
+            words = addresses[i, 0]
             mask = addresses[i, 1]
-            if mask != 0 and load8_at(mask + r) == 0:
-                continue
-            own = addresses[i, 2]
-            v = w
-            if own != 0:
-                v = np.int64(load64_at(own + 8 * r))
-                if v == 0:
-                    continue
-            take(tab, g, cell0 + ops[i, 1], ops[i, 0], addresses[i, 0], r, v, arrival + r)
+            if code == 0:
+                if mask == 0:
+                    for r in range(start, stop):
+                        tab[ids[r], c] += weights[r] if has else np.int64(1)
+                else:
+                    for r in range(start, stop):
+                        w = weights[r] if has else np.int64(1)
+                        tab[ids[r], c] += w * np.int64(load8_at(mask + r) != 0)
+            elif code == 1:
+                for r in range(start, stop):
+                    w = weights[r] if has else np.int64(1)
+                    if mask != 0:
+                        w *= np.int64(load8_at(mask + r) != 0)
+                    g = ids[r]
+                    tab[g, c] += w * np.int64(load64_at(words + 8 * r))
+                    tab[g, c + 1] += w
+            elif code == 8 or code == 9:
+                for r in range(start, stop):
+                    if mask != 0 and load8_at(mask + r) == 0:
+                        continue
+                    g = ids[r]
+                    x = np.int64(load64_at(words + 8 * r))
+                    old = tab[g, c + 1]
+                    if tab[g, c] == 0 or (x < old if code == 8 else x > old):
+                        tab[g, c] = 1
+                        tab[g, c + 1] = x
+            else:
+                for r in range(start, stop):
+                    if mask == 0 or load8_at(mask + r) != 0:
+                        take(tab, ids[r], c, code, words, r, weights[r] if has else np.int64(1), arrival + r)
+
+
+@kernel(f"void(int64[::1], int64[::1], {_RO1}, int64[:, ::1], int64, int64[:, ::1], int64[:, ::1], int64)")
+def accumulate_runs(starts, owners, weights, tab, cell0, ops, addresses, arrival):
+    """As :func:`accumulate`, for rows in runs of one group each.
+
+    Args:
+        starts: the first row of each run, and at last the number of rows.
+        owners: the group of each run.
+        weights: of each row; empty if all are 1.
+        tab: the index table.
+        cell0: first cell in a row of it.
+        ops: as there.
+        addresses: as there.
+        arrival: as there.
+    """
+    has = len(weights) > 0
+    for q in range(len(owners)):
+        g = owners[q]
+        a = starts[q]
+        b = starts[q + 1]
+        for i in range(len(ops)):
+            code = ops[i, 0]
+            c = cell0 + ops[i, 1]
+            words = addresses[i, 0]
+            mask = addresses[i, 1]
+            if code <= 1:
+                total = np.int64(0)
+                number = np.int64(0)
+                if code == 0 and mask == 0 and not has:
+                    number = b - a
+                elif code == 0:
+                    for r in range(a, b):
+                        w = weights[r] if has else np.int64(1)
+                        number += w if mask == 0 else w * np.int64(load8_at(mask + r) != 0)
+                else:
+                    for r in range(a, b):
+                        w = weights[r] if has else np.int64(1)
+                        if mask != 0:
+                            w *= np.int64(load8_at(mask + r) != 0)
+                        total += w * np.int64(load64_at(words + 8 * r))
+                        number += w
+                if code == 0:
+                    tab[g, c] += number
+                else:
+                    tab[g, c] += total
+                    tab[g, c + 1] += number
+            elif code == 8 or code == 9:
+                flip = np.int64(-1) if code == 9 else np.int64(0)
+                there = tab[g, c] != 0
+                # The bits of x turned over order the other way round: the least of them is the greatest x.
+                best = tab[g, c + 1] ^ flip
+                for r in range(a, b):
+                    if mask == 0 or load8_at(mask + r) != 0:
+                        x = np.int64(load64_at(words + 8 * r)) ^ flip
+                        if not there or x < best:
+                            best = x
+                            there = True
+                if there:
+                    tab[g, c] = 1
+                    tab[g, c + 1] = best ^ flip
+            else:
+                for r in range(a, b):
+                    if mask == 0 or load8_at(mask + r) != 0:
+                        take(tab, g, c, code, words, r, weights[r] if has else np.int64(1), arrival + r)
+
+
+@kernel("void(int64[::1], int64[::1], int64[::1], int64[::1], int64[:, ::1], int64, int64[:, ::1], int64[::1], int64)")
+def accumulate_hits(hits, came, went, ids, tab, cell0, ops, words, arrival):
+    """Take the rows whose values came or went into the cells of the aggregates of distinct values.
+
+    Args:
+        hits: the rows.
+        came: a bit for each filter for which the row's value came.
+        went: and for which it went; empty: none does.
+        ids: the group of each row of the step.
+        tab: the index table.
+        cell0: first cell in a row of it.
+        ops: int64[k, 3]: code, cell, number of the filter.
+        words: int64[k]: address of the argument's words.
+        arrival: number of the first row among all rows ever.
+    """
+    both = len(went) > 0
+    for h in range(len(hits)):
+        r = hits[h]
+        g = ids[r]
+        for i in range(len(ops)):
+            v = (came[h] >> ops[i, 2]) & np.int64(1)
+            if both:
+                v -= (went[h] >> ops[i, 2]) & np.int64(1)
+            if v != 0:
+                take(tab, g, cell0 + ops[i, 1], ops[i, 0], words[i], r, v, arrival + r)
+
+
+@kernel("void(int64[::1], int64[::1], int64[:, ::1], int64, int64[::1])")
+def cell_of(ids, rows, tab, c, out):
+    """One cell of each row's group; ``rows``: positions in ``ids``, empty for all."""
+    if len(rows):
+        for k in range(len(rows)):
+            out[k] = tab[ids[rows[k]], c]
+    else:
+        for k in range(len(ids)):
+            out[k] = tab[ids[k], c]
 
 
 @kernel("void(int64[::1], int64[:, ::1], int64, int64, int64[:, ::1])")

@@ -1,7 +1,8 @@
 """Kernels of value sets: by group the values of an argument with their weights, for DISTINCT and retracted MIN and MAX.
 
-A set is an index whose key is the group's key and the value. Cells of a value: [0] its weight, [1] and [2] links
-(id + 1, 0 = none). The group's cell holds the id + 1 of the first: either of a chain in both directions, or of the root
+A set is an index whose key is the group's number and the value. Cells of a value: [0] a bit for each filter by which
+it is there, [1] and [2] links (id + 1, 0 = none), and, where rows may go, from [3] on a weight for each filter. The
+group's cell holds the id + 1 of the first: either of a chain in both directions, or of the root
 of a treap (a search tree by value that is a heap by a hash of the id), where the least and the greatest value are a
 short walk away. Links hold ids, so they are rebuilt after a restore.
 """
@@ -24,6 +25,8 @@ WORD, FLOAT, LIMBS, TEXT = 0, 1, 2, 3
 """Kinds of values."""
 NONE, CHAIN, TREE = 0, 1, 2
 """How the values of a group hang together."""
+FILTERS = 62
+"""How many filters can share a set."""
 
 _LOW = np.uint64(0xFFFFFFFF)
 _S32 = np.uint64(32)
@@ -181,52 +184,143 @@ def unlink(tab, c, d, form, j, kind, bases, groups, g, cell):
             tab[after - 1, c + 2] = before
 
 
+@helper
+def passed(masks, r):
+    """A bit for each filter that row r passes; ``masks``: addresses of uint8, 0: all rows pass."""
+    bits = np.int64(0)
+    for i in range(len(masks)):
+        if masks[i] == 0:
+            bits |= np.int64(1) << np.int64(i)
+        else:
+            bits |= np.int64(load8_at(masks[i] + r) != 0) << np.int64(i)
+    return bits
+
+
 @kernel(
-    f"int64(int64[::1], int64[::1], {_RO1}, int64[:, ::1], int64, int64, int64, int64, int64[::1],"
-    " int64[:, ::1], int64, int64[::1], int64[::1], int64[::1])"
+    "int64(int64[::1], int64[::1], int64[::1], int64[:, ::1], int64, uint8[::1], int64, int64[:, ::1], int64,"
+    " int64[::1], int64[::1], int64[::1])"
 )
-def weigh(values, rows, weights, tab, c, form, j, kind, bases, groups, cell, ids, gates, dead):
+def see(values, rows, masks, tab, c, flags, form, groups, cell, ids, hits, came):
+    """Note which values there are, where rows only come; tell which rows brought one.
+
+    Args:
+        values: ids of the values, one for each of ``rows``.
+        rows: positions in the step; empty for all.
+        masks: addresses of the filters' masks by row of the step, 0: all rows pass.
+        tab: table of the values.
+        c: its first cell.
+        flags: by value; those that change are marked for the next freeze.
+        form: NONE or CHAIN.
+        groups: table of the groups.
+        cell: where a group's link is in it.
+        ids: the group of each row of the step.
+        hits: filled with the rows through which a value came for some filter.
+        came: filled with a bit for each of these filters.
+
+    Returns:
+        The number of hits.
+    """
+    m = 0
+    n = len(values)
+    some = len(rows) > 0
+    for k in range(n):
+        if k + 12 < n:
+            prefetch(tab, values[k + 12])
+        d = values[k]
+        r = rows[k] if some else np.int64(k)
+        old = tab[d, c]
+        new = passed(masks, r) & ~old
+        if new != 0:
+            tab[d, c] = old | new
+            flags[d] |= np.uint8(1)
+            if old == 0 and form == 1:
+                head = groups[ids[r], cell]
+                tab[d, c + 1] = head
+                tab[d, c + 2] = 0
+                if head != 0:
+                    tab[head - 1, c + 2] = d + 1
+                groups[ids[r], cell] = d + 1
+            hits[m] = r
+            came[m] = new
+            m += 1
+    return m
+
+
+@kernel(
+    f"int64(int64[::1], int64[::1], {_RO1}, int64[::1], int64[:, ::1], int64, int64, int64, int64, int64[::1],"
+    " int64[:, ::1], int64, int64[::1], int64[::1], int64[::1], int64[::1], int64[::1], int64[::1])"
+)
+def weigh(
+    values, rows, weights, masks, tab, c, form, j, kind, bases, groups, cell, ids, hits, came, went, dead, counts
+):
     """Add the rows' weights to their values; tell which rows made a value come or go.
 
     Args:
         values: ids of the values, one for each of ``rows``.
-        rows: positions in the step.
+        rows: positions in the step; empty for all.
         weights: of all rows of the step; empty if all are 1.
-        tab: table of the values; ``c``: its first cell.
-        c: see ``tab``.
+        masks: addresses of the filters' masks by row of the step, 0: all rows pass.
+        tab: table of the values.
+        c: its first cell.
         form: NONE, CHAIN or TREE.
         j: first word of the value in a row of ``tab``.
         kind: of the value.
         bases: addresses of the texts' arenas.
-        groups: table of the groups; ``cell``: where a group's link is.
-        cell: see ``groups``.
+        groups: table of the groups.
+        cell: where a group's link is in it.
         ids: the group of each row of the step.
-        gates: int64 for each row of the step, zeros; set to 1 where a value came, -1 where one went.
-        dead: filled with values whose weight became 0 (and may have risen again).
+        hits: filled with the rows through which a value came or went for some filter.
+        came: filled with a bit for each filter for which it came.
+        went: and for which it went.
+        dead: filled with values all of whose weights became 0 (and may have risen again).
+        counts: [0] the number of entries in ``dead``.
 
     Returns:
-        The number of entries in ``dead``.
+        The number of hits.
     """
     m = 0
+    gone = 0
     has = len(weights) > 0
+    some = len(rows) > 0
     n = len(values)
     for k in range(n):
         if k + 12 < n:
             prefetch(tab, values[k + 12])
         d = values[k]
-        r = rows[k]
+        r = rows[k] if some else np.int64(k)
+        w = weights[r] if has else np.int64(1)
+        bits = passed(masks, r)
         old = tab[d, c]
-        new = old + (weights[r] if has else 1)
-        tab[d, c] = new
-        if old <= 0 and new > 0:
-            gates[r] = 1
-            link(tab, c, d, form, j, kind, bases, groups, ids[r], cell)
-        elif old > 0 and new <= 0:
-            gates[r] = -1
-            unlink(tab, c, d, form, j, kind, bases, groups, ids[r], cell)
-        if new == 0:
-            dead[m] = d
+        up = np.int64(0)
+        down = np.int64(0)
+        rest = np.int64(0)
+        for i in range(len(masks)):
+            one = np.int64(1) << np.int64(i)
+            was = tab[d, c + 3 + i]
+            now = was
+            if bits & one:
+                now = was + w
+                tab[d, c + 3 + i] = now
+                if was <= 0 and now > 0:
+                    up |= one
+                elif was > 0 and now <= 0:
+                    down |= one
+            rest |= now
+        if up != 0 or down != 0:
+            new = (old | up) & ~down
+            tab[d, c] = new
+            if old == 0 and new != 0:
+                link(tab, c, d, form, j, kind, bases, groups, ids[r], cell)
+            elif old != 0 and new == 0:
+                unlink(tab, c, d, form, j, kind, bases, groups, ids[r], cell)
+            hits[m] = r
+            came[m] = up
+            went[m] = down
             m += 1
+        if rest == 0:
+            dead[gone] = d
+            gone += 1
+    counts[0] = gone
     return m
 
 
@@ -239,7 +333,7 @@ def relink(values, ids, tab, c, form, j, kind, bases, groups, cell, keep_one):
         d = values[k]
         if keep_one:
             groups[ids[k], cell] = d + 1
-        elif tab[d, c] > 0:
+        elif tab[d, c] != 0:
             link(tab, c, d, form, j, kind, bases, groups, ids[k], cell)
 
 
