@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from deras.core.time import MIN_WATERMARK
 from deras.core.types import BIGINT, Kind, SqlType, decimal, polars_type
 from deras.engine.operator import RowErrors
 from deras.sql.expr.compile import Compiler, HostStep, Value
-from deras.sql.expr.nodes import Expr, InputRef
+from deras.sql.expr.nodes import Call, Expr, InputRef, transform
 from deras.sql.functions.times import shift_of
 
 if TYPE_CHECKING:
@@ -198,6 +199,23 @@ def _full(s: pl.Series, n: int) -> pl.Series:
     return s if len(s) == n else s.new_from_index(0, n)
 
 
+def _shared(predicate: Expr, computed: Sequence[Expr], types: Sequence[SqlType], zone: str) -> list[Expr]:
+    """Calls of a filter that a kernel does and projections need, too. Such a call never fails a row."""
+    wanted: set[Expr] = set()
+    found: dict[Expr, None] = {}
+    # A constant that cannot be hashed has no equal.
+    with contextlib.suppress(TypeError):
+        wanted.update(y for x in computed for y in x.walk() if isinstance(y, Call) and y.function.kernel)
+        for x in predicate.walk():
+            if isinstance(x, Call) and x.function.kernel and x in wanted and x not in found:
+                compiler = Compiler(types, zone)
+                value = compiler.compile(x)
+                last = compiler.steps[-1] if compiler.steps else []
+                if value.error is None and any(s.out == value.name and s.kernel for s in last):
+                    found[x] = None
+    return list(found)
+
+
 def _true(mask: Column | pl.Series) -> npt.NDArray[np.bool_]:
     """Where a condition is TRUE."""
     s = mask.series() if isinstance(mask, Column) else mask
@@ -245,14 +263,22 @@ class RowProgram:
                 self._plan.append((False, len(computed), 0))
                 computed.append(e)
         self._types = schema.types
-        self._filter = None if predicate is None else Evaluation(types, [predicate], zone)
-        self._project = Evaluation(types, computed, zone) if computed else None
         self._both = None
-        if predicate is not None and computed and not (self._filter and self._filter.steps):
-            # Functions on the host are not run for rows that the filter removes.
-            both = Evaluation(types, [predicate, *computed], zone)
-            pure = not self._filter.fallible and not both.fallible if self._filter else False
-            self._both = both if pure and not both.steps else None
+        self._filter = None
+        shared: list[Expr] = []
+        if predicate is not None:
+            shared = _shared(predicate, computed, types, zone)
+            self._filter = Evaluation(types, [predicate, *shared], zone)
+            if computed:
+                # Functions on the host are not run for rows that the filter removes.
+                both = Evaluation(types, [predicate, *computed], zone)
+                pure = not self._filter.fallible and not both.fallible
+                self._both = both if pure and all(s.kernel for steps in both.steps for s in steps) else None
+        if shared:
+            # What the filter computed with kernels is there already: columns behind those of the input.
+            places = {x: InputRef(x.type, len(types) + k) for k, x in enumerate(shared)}
+            computed = [transform(e, places.get) for e in computed]
+        self._project = Evaluation([*types, *(x.type for x in shared)], computed, zone) if computed else None
         kept = set(self._project.used) if self._project else set()
         kept |= set(range(len(types))) if self._identity else {i for is_input, i, _ in self._plan if is_input}
         self._kept = sorted(kept)
@@ -271,7 +297,8 @@ class RowProgram:
         place: npt.NDArray[np.int64] | None = None
         if self._filter is not None:
             run = Run(n, tick.now, marks, self._rng)
-            (mask,), codes, told = self._filter.run(columns, run)
+            (mask, *more), codes, told = self._filter.run(columns, run)
+            columns = [*columns, *(x for x in more if isinstance(x, Column))]
             keep = _true(mask)
             if codes is not None:
                 bad = codes.is_not_null().to_numpy()
@@ -284,12 +311,12 @@ class RowProgram:
                 place = rows
                 taken: list[Column | None] = [None] * len(columns)
                 for i in self._kept:
-                    taken[i] = delta.columns[i].take(rows)
+                    taken[i] = columns[i].take(rows)  # type: ignore[union-attr]
                 columns, n = taken, len(rows)
                 weights = None if weights is None else weights[rows]
                 marks = marks[rows] if isinstance(marks, np.ndarray) else marks
         if self._identity:
-            kept = [c for c in columns if c is not None]
+            kept = [c for c in columns[: len(self.input)] if c is not None]
             return Delta(self.schema, kept, weights, marks, n), errors
         series: list[Column | pl.Series] = []
         keep_rows: npt.NDArray[np.int64] | None = None
