@@ -1,0 +1,180 @@
+"""Columns that are gathered when they are read: of rows that an operator drops, the other columns never are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from deras.core.column import Column
+from deras.core.delta import Delta
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from deras.core.types import SqlType
+
+Places = npt.NDArray[np.int64]
+
+WORTH = 256
+"""Fewer rows are gathered at once: that costs less than to remember how."""
+
+
+class Pick:
+    """Positions that several columns share; positions of these are worked out once for all of them."""
+
+    __slots__ = ("_last", "rows")
+
+    def __init__(self, rows: Places) -> None:
+        self.rows = rows
+        self._last: tuple[Places, Pick] | None = None
+
+    def of(self, rows: Places) -> Pick:
+        """The positions at these positions."""
+        if self._last is None or self._last[0] is not rows:
+            self._last = (rows, Pick(self.rows[rows]))
+        return self._last[1]
+
+
+class LateColumn(Column):
+    """A column that is gathered when it is read; :meth:`take` and :meth:`slice` before that only change what will be.
+
+    Args:
+        type_: of the values.
+        gather: gives the column of some positions, the same whenever it is called.
+        pick: the positions.
+    """
+
+    __slots__ = ("_gather", "_made", "_pick")
+
+    def __init__(self, type_: SqlType, gather: Callable[[Places], Column], pick: Pick) -> None:
+        self.type = type_
+        self.length = len(pick.rows)
+        self._gather = gather
+        self._pick = pick
+        self._made: Column | None = None
+
+    def _forced(self) -> Column:
+        if self._made is None:
+            found = self._gather(self._pick.rows)
+            self._made = found if found.type is self.type else found.with_type(self.type)
+        return self._made
+
+    # What a column holds is asked for under these names only.
+
+    @property
+    def _array(self) -> Any:
+        return self._forced()._array
+
+    @_array.setter
+    def _array(self, value: Any) -> None:
+        self._forced()._array = value
+
+    @property
+    def _series(self) -> Any:
+        return self._forced()._series
+
+    @_series.setter
+    def _series(self, value: Any) -> None:
+        self._forced()._series = value
+
+    @property
+    def _valid(self) -> Any:
+        return self._forced()._valid
+
+    @_valid.setter
+    def _valid(self, value: Any) -> None:
+        self._forced()._valid = value
+
+    @property
+    def _has_valid(self) -> bool:
+        return self._forced()._has_valid
+
+    @_has_valid.setter
+    def _has_valid(self, value: bool) -> None:
+        self._forced()._has_valid = value
+
+    def take(self, rows: Places) -> Column:
+        """The rows at these positions, in this order; not gathered yet if this one is not."""
+        if self._made is not None:
+            return self._made.take(rows)
+        return LateColumn(self.type, self._gather, self._pick.of(rows))
+
+    def slice(self, start: int, stop: int) -> Column:
+        """Rows start..stop."""
+        if self._made is not None:
+            return self._made.slice(start, stop)
+        return LateColumn(self.type, self._gather, Pick(self._pick.rows[start:stop]))
+
+    def with_type(self, type_: SqlType) -> Column:
+        """The same values under another type of the same layout."""
+        if self._made is not None:
+            return self._made.with_type(type_)
+        return LateColumn(type_, self._gather, self._pick)
+
+
+def late_take(columns: Sequence[Column], rows: Places) -> list[Column]:
+    """The rows of columns at these positions; of many rows each column only when it is read."""
+    if len(rows) < WORTH:
+        return [c.take(rows) for c in columns]
+    pick = Pick(rows)
+    return [c.take(rows) if isinstance(c, LateColumn) else LateColumn(c.type, c.take, pick) for c in columns]
+
+
+def late_concat(deltas: Sequence[Delta]) -> Delta:
+    """As :meth:`Delta.concat`, but columns that are not gathered yet stay so."""
+    some = [d for d in deltas if d.length]
+    if len(some) < 2 or not any(isinstance(c, LateColumn) for d in some for c in d.columns):
+        return Delta.concat(deltas)
+    rest = Delta.concat([Delta(d.schema, (), d.weights, d.marks, d.length) for d in some])
+    split = _Split(np.cumsum([d.length for d in some]))
+    pick = Pick(split.whole)
+    columns = [
+        LateColumn(f.type, _Parts(split, [d.columns[i] for d in some]), pick) for i, f in enumerate(some[0].schema)
+    ]
+    return Delta(some[0].schema, columns, rest.weights, rest.marks, rest.length)
+
+
+class _Split:
+    """Positions in columns that stand one after the other, each as those in its own; worked out once for all."""
+
+    __slots__ = ("_back", "_ends", "_parts", "_rows", "whole")
+
+    def __init__(self, ends: Places) -> None:
+        self._ends = ends
+        self.whole = np.arange(ends[-1])
+        self._rows: Places | None = None
+
+    def of(self, rows: Places) -> tuple[list[Places], Places | None]:
+        """The positions in each column, and how their values are then to be ordered (None: as they are)."""
+        if self._rows is not rows:
+            part = np.searchsorted(self._ends, rows, "right")
+            self._rows, self._back = rows, None
+            if (part[1:] < part[:-1]).any():
+                order = np.argsort(part, kind="stable")
+                self._back = np.empty(len(order), np.int64)
+                self._back[order] = np.arange(len(order))
+                rows, part = rows[order], part[order]
+            cuts = np.searchsorted(part, np.arange(len(self._ends) + 1)).tolist()
+            begins = [0, *self._ends[:-1].tolist()]
+            self._parts = [rows[a:b] - begin for a, b, begin in zip(cuts[:-1], cuts[1:], begins, strict=True)]
+        return self._parts, self._back
+
+
+class _Parts:
+    """Columns that stand one after the other."""
+
+    __slots__ = ("_columns", "_split")
+
+    def __init__(self, split: _Split, columns: Sequence[Column]) -> None:
+        self._split = split
+        self._columns = columns
+
+    def __call__(self, rows: Places) -> Column:
+        if rows is self._split.whole:
+            return Column.concat(self._columns)
+        parts, back = self._split.of(rows)
+        found = [c.take(p) for c, p in zip(self._columns, parts, strict=True) if len(p)]
+        made = Column.concat(found) if found else self._columns[0].slice(0, 0)
+        return made if back is None else made.take(back)
