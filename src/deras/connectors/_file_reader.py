@@ -227,7 +227,8 @@ class FileReader(Reader):
         return n
 
     def _cut(self, data: npt.NDArray[np.uint8], cut: int, n: int) -> Block:
-        block = Block(data, 0, cut, str(self._path), self._byte, self._line, self._metadata)
+        lines = int(count_lines(data, 0, cut))
+        block = Block(data, 0, cut, str(self._path), self._byte, self._line, self._metadata, lines)
         if self._packed is not None and cut < n:
             self._packed.unread(data[cut:n].tobytes())
         if self._packed is None and self._span < FINGERPRINT and self._byte + cut > self._span:
@@ -237,7 +238,7 @@ class FileReader(Reader):
             else:
                 self._print = fingerprint(self._fd, self._span) or 0
         self._byte += cut
-        self._line += int(count_lines(data, 0, cut))
+        self._line += lines
         self._caught_up = False
         if self._thrifty:
             self._release()

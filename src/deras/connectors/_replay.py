@@ -192,7 +192,7 @@ class ReplayReader(Reader):
         times: list[int] = []
         start, last = block.start, BEFORE_ALL
         for end in lines.tolist():
-            one = replace(block, start=start, end=end, position=block.position + start - block.start)
+            one = replace(block, start=start, end=end, position=block.position + start - block.start, lines=-1)
             if end != block.end and self._decoder.split(one) != end:
                 continue  # a newline inside a quoted field
             found = self._decoder.decode(one).delta
@@ -221,8 +221,9 @@ class ReplayReader(Reader):
             start = b.start if p.done == 0 else int(p.ends[p.done - 1])
             end = int(p.ends[upto - 1])
             line = b.line + int(count_lines(b.data, b.start, start))
-            block = replace(b, start=start, end=end, position=b.position + start - b.start, line=line)
-            after = {"byte": block.position + end - start, "line": line + int(count_lines(b.data, start, end))}
+            lines = int(count_lines(b.data, start, end))
+            block = replace(b, start=start, end=end, position=b.position + start - b.start, line=line, lines=lines)
+            after = {"byte": block.position + end - start, "line": line + lines}
             made = Records(p.resume if whole else p.resume | after, [block])
         p.done = upto
         self._resume = made.resume

@@ -247,14 +247,12 @@ class Decoder(abc.ABC):
 
         Default: after the last newline; -1 if there is none.
         """
-        data = block.data[block.start : block.end]
-        import numpy as np
-
-        at = np.flatnonzero(data[-65536:] == 10)
-        if len(at):
-            return block.end - min(len(data), 65536) + int(at[-1]) + 1
-        at = np.flatnonzero(data == 10)
-        return block.start + int(at[-1]) + 1 if len(at) else -1
+        for tail in (4096, 1 << 62):
+            start = max(block.start, block.end - tail)
+            at = block.data[start : block.end].tobytes().rfind(b"\n")
+            if at >= 0:
+                return start + at + 1
+        return -1
 
 
 class Encoder(abc.ABC):

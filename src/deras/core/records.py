@@ -34,6 +34,7 @@ class Block:
         position: position of the first byte in the origin (byte offset in a file, sequence number in a log).
         line: number of the first line (from 1), where lines are counted; else 0.
         metadata: per-record or constant metadata columns of the connector by key (constants as scalars).
+        lines: newlines in ``data[start:end]`` if the reader has counted them, else -1.
     """
 
     data: npt.NDArray[np.uint8]
@@ -43,6 +44,7 @@ class Block:
     position: int = 0
     line: int = 0
     metadata: dict[str, Any] = field(default_factory=dict)
+    lines: int = -1
 
 
 @dataclass(slots=True)

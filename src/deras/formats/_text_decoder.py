@@ -136,7 +136,12 @@ class Run:
         d, data, state = self.d, self.data, self.d.state
         self.start, self.end, self.spans = start, end, spans
         n = len(d.wanted)
-        capacity = k.count_lines(data, start, end) if spans is None else len(spans)
+        if spans is not None:
+            capacity = len(spans)
+        elif self.block.lines >= 0:
+            capacity = self.block.lines + int(end > start and data[end - 1] != 10)
+        else:
+            capacity = k.count_lines(data, start, end)
         self.words = np.empty((d.n_words, capacity), np.int64)
         self.wide = np.empty((d.n_wide, capacity, 2), np.uint64)
         self.valid = np.empty((n, capacity), np.uint8)
