@@ -16,6 +16,7 @@ def explain(planner: Planner, x: ast.Statement, text: str) -> str:
     """The text of EXPLAIN for a query, INSERT, statement set or CREATE MATERIALIZED VIEW."""
     from deras.sql.forgetting import forgetting
     from deras.sql.planner import state_warnings
+    from deras.sql.rules.key_joins import key_joins
 
     if isinstance(x, ast.Explain):
         return explain(planner, x.statement, text)
@@ -33,7 +34,7 @@ def explain(planner: Planner, x: ast.Statement, text: str) -> str:
         head = f"View({x.name})"
     else:
         head = "Result"
-    rel = forgetting(rel, int(planner.settings.state_ttl_ms))
+    rel = key_joins(forgetting(rel, int(planner.settings.state_ttl_ms)), planner.settings)
     key = rel.upsert_key()
     names = rel.schema.names
     facts = ["insert-only" if rel.append_only() else "updates"]

@@ -52,10 +52,7 @@ def forgetting(rel: Rel, ttl: int) -> Rel:
             done[id(r)] = found
         return found
 
-    # Which joins are key joins depends on who forgets.
-    from deras.sql.rules.key_joins import key_joins
-
-    return key_joins(visit(rel))
+    return visit(rel)
 
 
 def _forgetting_over(over: Over) -> bool:

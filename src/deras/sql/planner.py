@@ -24,6 +24,7 @@ from deras.sql.plan.joins import replaces
 from deras.sql.plan.text import blame, digest, tree
 from deras.sql.planned import Planned
 from deras.sql.rules import optimise
+from deras.sql.rules.key_joins import key_joins
 from deras.sql.statements import plan_other
 from deras.sql.syntax import ast
 
@@ -271,7 +272,7 @@ class Planner:
         limit: int | None,
     ) -> Dataflow:
         self._check_expressions(rel)
-        rel = forgetting(rel, int(self.settings.state_ttl_ms))
+        rel = key_joins(forgetting(rel, int(self.settings.state_ttl_ms)), self.settings)
         share = self.settings.reuse_subplans
         lowering = Lowering(owner, self.settings.zone, share)
         output = lowering.lower(rel)

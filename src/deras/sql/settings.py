@@ -84,6 +84,13 @@ KNOWN: tuple[Option, ...] = (
         "Equal parts of a plan are computed once.",
         True,
     ),
+    Option("deras.optimizer.key-joins", "bool", "A join on a unique key forgets rows that found their partner.", True),
+    Option(
+        "deras.optimizer.marks",
+        "bool",
+        "A filter of a unique key leaves marks: nobody waits for what it excludes.",
+        True,
+    ),
     Option("table.dml-sync", "bool", "INSERT waits until its job ends.", False),
     Option("table.exec.resource.default-parallelism", "int", "Lanes of keyed state.", -1),
     Option("parallelism.default", "int", "Lanes of keyed state.", -1),

@@ -10,6 +10,7 @@ other side with their keys need not wait for ever.
 from __future__ import annotations
 
 from dataclasses import fields
+from typing import TYPE_CHECKING
 
 from deras.core.schema import Field, Schema
 from deras.core.types import BOOLEAN
@@ -18,14 +19,20 @@ from deras.sql.expr.analysis import movable
 from deras.sql.forgetting import forgets
 from deras.sql.plan import nodes as p
 
+if TYPE_CHECKING:
+    from deras.sql.settings import Settings
 
-def key_joins(rel: p.Rel, *, marks: bool = True) -> p.Rel:
+
+def key_joins(rel: p.Rel, settings: Settings) -> p.Rel:
     """The plan with key joins.
 
     Args:
         rel: the plan after all other rules, with its TTLs.
-        marks: whether filters become marks.
+        settings: of the session: whether there are key joins, and marks.
     """
+    if not settings.get("deras.optimizer.key-joins"):
+        return rel
+    marks = bool(settings.get("deras.optimizer.marks"))
     done: dict[int, p.Rel] = {}
 
     def visit(r: p.Rel) -> p.Rel:
@@ -42,7 +49,7 @@ def key_joins(rel: p.Rel, *, marks: bool = True) -> p.Rel:
     return visit(rel)
 
 
-def key_join(rel: p.Join, marks: bool = True) -> p.Join:
+def key_join(rel: p.Join, marks: bool) -> p.Join:
     """The join as a key join, if it is one."""
     if rel.kind != "INNER" or not rel.left_keys or not rel.append_only():
         return rel
