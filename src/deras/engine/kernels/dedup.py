@@ -67,6 +67,40 @@ def hold(ids, held, times, tab, c, rows, s):
         rows[held[k], s] = ids[k]
 
 
+@kernel(
+    f"void({_RO1}, {_RO1}, {_RO1}, int64[:, ::1], int64, int64[:, ::1], int64, int64[::1], int64[::1], int64[::1], "
+    "int64[::1], int64[::1])"
+)
+def replace(touched, best, new, tab, c, rows, s, gone, out, signs, at, counts):
+    """Keys that :func:`fold` gave get their new rows; the changes: of each key the old row goes, the new one comes.
+
+    ``gone``: the old rows, counts[0] of them; ``out``, ``signs``, ``at``: the changes, counts[1] of them, with the
+    position of the row that caused each.
+    """
+    n = 0
+    g = 0
+    for p in range(len(touched)):
+        if p + 12 < len(touched):
+            prefetch(tab, touched[p + 12])
+        d = touched[p]
+        old = tab[d, c]
+        if old >= 0:
+            gone[g] = old
+            g += 1
+            out[n] = old
+            signs[n] = -1
+            at[n] = best[p]
+            n += 1
+        tab[d, c] = new[p]
+        rows[new[p], s] = d
+        out[n] = new[p]
+        signs[n] = 1
+        at[n] = best[p]
+        n += 1
+    counts[0] = g
+    counts[1] = n
+
+
 @kernel(f"void({_RO1}, int64[:, ::1], int64, int64[:, ::1], int64)")
 def moved(new, rows, s, tab, c):
     """Rows moved: their keys follow."""

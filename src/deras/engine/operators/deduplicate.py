@@ -160,18 +160,16 @@ class Deduplicate(Operator):
         if not m:
             return Out()
         touched, best = touched[:m], best[:m]
-        old = index.tab[touched, index.cell0]
         new = segments.append([c.take(best) for c in delta.columns], m)
-        rows = np.stack([old, new], axis=1).reshape(-1)
-        there = rows >= 0
-        rows = rows[there]
-        weights = np.tile(np.array([-1, 1]), m)[there]
-        marks = delta.marks
-        if isinstance(marks, np.ndarray):
-            marks = np.repeat(marks[best], 2)[there]
-        made = Delta(self.schema, segments.take(rows), weights, marks, len(rows))
-        self._hold(touched, new, times[best])
-        segments.kill(old[old >= 0])
+        gone, counts = np.empty(m, np.int64), np.empty(2, np.int64)
+        rows, weights, at = (np.empty(2 * m, np.int64) for _ in range(3))
+        k.replace(
+            touched, best, new, index.tab, index.cell0, segments.tab, self._cell, gone, rows, weights, at, counts
+        )  # fmt: skip
+        gone, size = gone[: counts[0]], int(counts[1])
+        marks = delta.marks[at[:size]] if isinstance(delta.marks, np.ndarray) else delta.marks
+        made = Delta(self.schema, segments.take(rows[:size]), weights[:size], marks, size)
+        segments.kill(gone)
         for _, moved in segments.tidy():
             k.moved(moved, segments.tab, self._cell, index.tab, index.cell0)
         return Out(made)
