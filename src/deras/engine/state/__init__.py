@@ -14,7 +14,8 @@ from deras.engine.operator import StateSize
 from deras.engine.state import codec
 from deras.engine.state.codec import Chunk
 from deras.engine.state.index import Index, IndexFrozen
-from deras.engine.state.segments import Rows, Segments, SegmentsFrozen
+from deras.engine.state.rows import Rows
+from deras.engine.state.segments import Segments, SegmentsFrozen
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from deras.engine.kernels import index as k
 from deras.engine.state.arena import Arena
-from deras.engine.state.keys import KeyShape, column_of_words
+from deras.engine.state.keys import KeyShape
 from deras.engine.state.memory import Reserve
 
 if TYPE_CHECKING:
@@ -229,21 +229,7 @@ class Index:
 
     def key_columns(self, ids: Ids) -> list[Column]:
         """The key values of ids, as columns that stay valid whatever happens to the index."""
-        ids = np.ascontiguousarray(ids, np.int64)
-        out = []
-        for i, t in enumerate(self.types):
-            kind, j, mask = self.shape.columns[i].tolist()
-            words = np.empty((len(ids), 1 if kind == 0 else 2), np.int64)
-            valid = np.empty(len(ids), np.uint8)
-            k.take_words(ids, self._tab.array, j, mask, i % 64, words, valid)
-            buffers: list[Any] = []
-            if kind == 2:
-                local = np.full(len(self._arena.chunks), -1, np.int64)
-                used = np.empty(len(self._arena.chunks), np.int64)
-                m = k.localise(words.view(np.uint64), local, used)
-                buffers = [self._arena.chunks[c] for c in used[:m].tolist()]
-            out.append(column_of_words(t, words, valid if mask >= 0 else None, buffers))
-        return out
+        return self.shape.read(self._tab.array, self._arena.chunks, self._arena.bases, ids)
 
     # ---- checkpoints
 
