@@ -46,7 +46,7 @@ class Changes:
     Args:
         keys: whose lists changed, in order of the first change.
         first: the position of the row that changed each first.
-        fresh: uint8 each: 1 for keys that had no row.
+        fresh: whether they had no row.
         rows: the row of each change that is told.
         ranks: its rank (only where ranks are shown).
         signs: +1 or -1.
@@ -62,6 +62,9 @@ class Changes:
     signs: Ids
     at: Ids
     dead: Ids
+
+
+_UNCHANGED = Changes(_NONE, _NONE, _NONE.astype(np.bool_), _NONE, _NONE, _NONE, _NONE, _NONE)
 
 
 class TopList:
@@ -176,15 +179,14 @@ class TopList:
                 packed, _ = self._shape.pack([columns[key.column] for key in self.order], n)
                 address = packed.ctypes.data
         m, used = int(meta[0]), int(meta[1])
+        if not m:
+            return _UNCHANGED
         touched, first, starts = touched[:m], first[:m], starts[:m]
         where = given
         if where is None:
-            where = np.empty(n if m else 0, np.int64)
-            if m:
-                some = np.empty(n + 1, np.int64)
-                marks = np.zeros(n, np.uint8)
-                some = some[: k.survivors(touched, index.tab, index.cell0, self._row0, marks, some)]
-                where[some] = segments.append([c.take(some) for c in columns], len(some))
+            where, some, marks = np.empty(n, np.int64), np.empty(n + 1, np.int64), np.zeros(n, np.uint8)
+            some = some[: k.survivors(touched, index.tab, index.cell0, self._row0, marks, some)]
+            where[some] = segments.append([c.take(some) for c in columns], len(some))
         size = (used + self.last * m) if shown else 0
         size = min(size, used + n) if shown == 1 else size
         dead, counts = np.empty(used, np.int64), np.zeros(2, np.int64)
@@ -194,7 +196,7 @@ class TopList:
             self.first - 1, shown, dead, out, ranks, signs, owner, counts,
         )  # fmt: skip
         gone, told = counts.tolist()
-        fresh = np.diff(starts, append=used) == 0
+        fresh = starts == np.append(starts[1:], used)
         return Changes(
             touched, first, fresh, out[:told], ranks[:told], signs[:told], first[owner[:told]], dead[:gone]
         )  # fmt: skip
