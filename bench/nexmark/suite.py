@@ -134,3 +134,20 @@ def duckdb(query: str, folder: Path | str) -> str | None:
     return text.replace(
         "{side_input}", f"read_csv('{folder}/side_input.csv', columns = {{key: 'BIGINT', value: 'VARCHAR'}})"
     )
+
+
+def clink(query: str, folder: Path | str, sink: str = "connector='blackhole'") -> str | None:
+    """The script for clink over files with moments in milliseconds, or None if it cannot run the query."""
+    path = FOLDER / "clink" / f"{query}.sql"
+    if not path.exists():
+        return None
+    found = []
+    for t in inputs(query):
+        columns = re.sub(r",\s*(WATERMARK|PRIMARY KEY).*", ")", TABLES[t], flags=re.DOTALL).replace("TIMESTAMP(3)", "BIGINT")
+        # Names with capitals stand in double quotes there.
+        columns = re.sub(r"`?(\b[a-z]+[A-Z]\w*)`?", r'"\1"', columns)
+        found.append(
+            f"{columns} WITH (connector='file', format='json', path='{folder}/{t}.json', "
+            "event_time_column='dateTime', watermark_lag_ms='4000');"
+        )
+    return "\n".join([*found, path.read_text(encoding="utf-8").replace("{sink}", sink)])

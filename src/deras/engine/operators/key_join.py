@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deras.core.delta import Delta
+from deras.core.later import WORTH, LateColumn, Pick, late_concat, late_take
 from deras.core.schema import Schema
 from deras.engine.kernels import idle as ik
 from deras.engine.kernels import join as jk
@@ -170,7 +171,7 @@ class KeyJoin(Operator):
             else:
                 self._meet(delta, ids, tick, parts, dropped)
         self._tidy()
-        return Out(Delta.concat(parts) if parts else None, dropped)
+        return Out(late_concat(parts) if parts else None, dropped)
 
     def _take(self, delta: Delta, ids: Ids, tick: Tick, parts: list[Delta], dropped: list[Rejected]) -> None:
         """Rows of the keyed side: those that wait for them are released."""
@@ -269,10 +270,21 @@ class KeyJoin(Operator):
         return mine[at], theirs[at]
 
     def _joined(self, delta: Delta, segments: Segments, side: int, mine: Ids, theirs: Ids) -> Delta:
-        ours = delta if _every(mine, delta.length) else delta.take(mine)
-        others = segments.take(theirs)
-        columns: list[Column] = [*ours.columns, *others] if side == 0 else [*others, *ours.columns]
-        return Delta(self.schema, columns, None, ours.marks, len(mine))
+        ours, marks = delta.columns, delta.marks
+        if not _every(mine, delta.length):
+            ours = tuple(late_take(ours, mine))
+            marks = marks[mine] if isinstance(marks, np.ndarray) else marks
+        others = self._late(theirs) if segments is self._rows else segments.take(theirs)
+        columns = [*ours, *others] if side == 0 else [*others, *ours]
+        return Delta(self.schema, columns, None, marks, len(mine))
+
+    def _late(self, rows: Ids) -> list[Column]:
+        """Columns of the keyed side: without a TTL its rows stay as they are, and are gathered when they are read."""
+        segments = self._rows
+        if self._row_clock is not None or len(rows) < WORTH:
+            return segments.take(rows)
+        pick = Pick(rows)
+        return [LateColumn(f.type, _Gather(segments, i), pick) for i, f in enumerate(self._kept)]
 
     # ---- state that goes
 
@@ -346,6 +358,19 @@ class KeyJoin(Operator):
             "state": "rows of the keyed side, and rows of the other that wait for theirs",
             "bounded": False,
         }
+
+
+class _Gather:
+    """Gives one column of rows in segments."""
+
+    __slots__ = ("_only", "_segments")
+
+    def __init__(self, segments: Segments, position: int) -> None:
+        self._segments = segments
+        self._only = (position,)
+
+    def __call__(self, rows: Ids) -> Column:
+        return self._segments.take(rows, self._only)[0]
 
 
 def _true(column: Column) -> npt.NDArray[np.uint8]:

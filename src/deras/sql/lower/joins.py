@@ -16,7 +16,7 @@ from deras.sql.plan.windowed import window_bound
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from deras.engine.operator import Operator
+    from deras.engine.operator import Operator, Program
     from deras.sql.lower.lowering import Lowering
 
 
@@ -62,12 +62,15 @@ def _key_join(lowering: Lowering, rel: KeyJoin) -> Callable[[], Operator]:
 
     def make() -> Operator:
         from deras.engine.operators.key_join import KeyJoin as Engine
+        from deras.sql.expr.conditions import WordsFilter, words_condition
         from deras.sql.expr.program import RowProgram
 
-        program = None
+        program: Program | None = None
         if residual is not None:
             read = Schema(tuple(columns[i] for i in reads))
-            program = RowProgram(read, read, None, e.remap(residual, reads.index), zone)
+            moved = e.remap(residual, reads.index)
+            condition = words_condition(moved)
+            program = WordsFilter(read, condition) if condition else RowProgram(read, read, None, moved, zone)
         return Engine(left, right, *keys, keyed, mark, program, reads, origin, safe, ttl)
 
     return make
