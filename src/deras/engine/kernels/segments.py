@@ -17,6 +17,8 @@ from deras.engine.kernels.index import clean_view, copy_long
 
 _AHEAD = 16
 _BATCH = 256
+_LINES = 64
+_SHORT = np.uint64(12)
 _ONE = np.uint64(1)
 _LOW = np.uint64(0xFFFFFFFF)
 _S32 = np.uint64(32)
@@ -296,40 +298,44 @@ def columns(ids, tab, picks, width, words, pairs, valid, nulls, local, used):
     chunks = np.int64(0)
     step = 8 * tab.shape[1]
     first = tab.ctypes.data
-    for s in range(0, n, _BATCH):
-        e = min(s + _BATCH, n)
-        for k in range(s, e):
-            line = first + ids[k] * step
+    lines = np.empty(_LINES, np.int64)
+    for s in range(0, n, _LINES):
+        m = min(_LINES, n - s)
+        for k in range(m):
+            line = first + ids[s + k] * step
+            lines[k] = line
             for o in range(0, 8 * width, 64):
                 prefetch_at(line + o)
             prefetch_at(line + 8 * width - 8)
         for c in range(len(picks)):
-            j = picks[c, 1]
+            j = 8 * picks[c, 1]
             o = picks[c, 4]
             if picks[c, 0] == 0:
-                for k in range(s, e):
-                    words[o, k] = tab[ids[k], j]
+                to = 8 * (o * n + s)
+                for k in range(m):
+                    store64(words, to + 8 * k, load64_at(lines[k] + j))
             else:
-                for k in range(s, e):
-                    pairs[o, k, 0] = tab[ids[k], j]
-                    pairs[o, k, 1] = tab[ids[k], j + 1]
-            if picks[c, 0] == 2:
-                for k in range(s, e):
-                    if pairs[o, k, 0] & 0xFFFFFFFF > 12:
-                        x = pairs[o, k, 1]
-                        chunk = x & 0xFFFFFFFF
+                text = picks[c, 0] == 2
+                to = 16 * (o * n + s)
+                for k in range(m):
+                    v0 = load64_at(lines[k] + j)
+                    v1 = load64_at(lines[k] + j + 8)
+                    if text and v0 & _LOW > _SHORT:
+                        chunk = np.int64(v1 & _LOW)
                         if local[chunk] < 0:
                             local[chunk] = chunks
                             used[chunks] = chunk
                             chunks += 1
-                        pairs[o, k, 1] = (x - chunk) | local[chunk]
-            mask = picks[c, 2]
-            if mask >= 0:
+                        v1 = (v1 >> _S32) << _S32 | np.uint64(local[chunk])
+                    store64(pairs, to + 16 * k, v0)
+                    store64(pairs, to + 16 * k + 8, v1)
+            if picks[c, 2] >= 0:
+                mask = 8 * picks[c, 2]
                 bit = np.uint64(picks[c, 3])
-                missing = np.int64(0)
-                for k in range(s, e):
-                    null = np.uint8((np.uint64(tab[ids[k], mask]) >> bit) & _ONE)
-                    valid[c, k] = np.uint8(1) - null
-                    missing += np.int64(null)
-                nulls[c] += missing
+                missing = np.uint64(0)
+                for k in range(m):
+                    null = (load64_at(lines[k] + mask) >> bit) & _ONE
+                    valid[c, s + k] = np.uint8(_ONE - null)
+                    missing += null
+                nulls[c] += np.int64(missing)
     used[len(used) - 1] = chunks
