@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from deras.core.errors import CorruptError, DerasError
-from deras.runtime.storage import Chunk, ChunkFile, disk_error, read_chunks, read_json, write_json
+from deras.runtime.storage import Chunk, ChunkFile, check_file, disk_error, read_chunks, read_json, write_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -209,9 +209,11 @@ class CheckpointStore:
     def check_written(self, epoch: int, runs: Mapping[str, Run]) -> None:
         """Read back what was just written; ``CorruptError`` if the disk gives something else."""
         self.load(epoch)
+        ends: dict[str, int] = {}
         for run in runs.values():
-            for _ in read_chunks(self.folder / run.file, run.offset, run.bytes):
-                pass
+            ends[run.file] = max(ends.get(run.file, 0), run.offset + run.bytes)
+        for name, size in ends.items():
+            check_file(self.folder / name, size)
 
     def prune(self) -> list[Manifest]:
         """Remove checkpoints beyond the kept ones, and files that none of those names; gives the kept, newest first."""

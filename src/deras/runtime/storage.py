@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import json
 import os
 import struct
 import zlib
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any
 
 from deras.core.errors import CorruptError, DerasError, ExternalError
+from deras.engine.state.codec import MAGIC as CHUNK
+from deras.engine.state.codec import Packed
+from deras.runtime.bulk_files import BulkWriter, read_pieces
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -20,8 +22,11 @@ Chunk = tuple[str, str, Any]
 """Kind, name, bytes-like: how an operator's state travels (see ``State.freeze``)."""
 
 MAGIC = b"DERASCK1"
-_FRAME = struct.Struct("<4sHHQI")  # "CHNK", bytes of kind, bytes of name, bytes of payload, crc32 of payload
-_TAG = b"CHNK"
+_FRAME = struct.Struct("<4sHHQI")  # tag, bytes of kind, bytes of name, bytes of payload, crc32
+_TAG = b"CHN2"
+"""The payload is a chunk with a checksum of its own; the frame's goes on from it over sizes and names."""
+_TAG_1 = b"CHNK"
+"""As written by format 1: the checksum covers the whole payload."""
 
 
 def disk_error(e: OSError, doing: str) -> DerasError:
@@ -99,33 +104,111 @@ class ChunkFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.size = len(MAGIC)
-        self._file: BinaryIO = path.open("wb")
-        self._file.write(MAGIC)
+        self._file = BulkWriter(path)
+        self._file.write(memoryview(MAGIC))
 
     def add(self, chunks: Iterable[Chunk]) -> tuple[int, int, int]:
         """Append chunks; gives (offset, bytes, number of chunks) of the run."""
         start, n = self.size, 0
         for kind, name, payload in chunks:
-            view = memoryview(payload).cast("B")
             k, m = kind.encode(), name.encode()
-            self._file.write(_FRAME.pack(_TAG, len(k), len(m), view.nbytes, zlib.crc32(view)) + k + m)
-            self._file.write(view)
-            self.size += _FRAME.size + len(k) + len(m) + view.nbytes
+            if isinstance(payload, Packed):
+                tag, parts, size = _TAG, payload.parts, payload.nbytes
+                crc = _frame_crc(payload.crc, len(k), len(m), size, k + m)
+            else:
+                view = memoryview(payload).cast("B")
+                tag, parts, size, crc = _TAG_1, [view], view.nbytes, zlib.crc32(view)
+            self._file.write(memoryview(_FRAME.pack(tag, len(k), len(m), size, crc) + k + m))
+            for part in parts:
+                self._file.write(part)
+            self.size += _FRAME.size + len(k) + len(m) + size
             n += 1
         return start, self.size - start, n
 
     def close(self) -> None:
         """Make it durable (its name too)."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
         self._file.close()
         sync_folder(self.path.parent)
 
     def abandon(self) -> None:
         """Take the unfinished file away."""
-        with contextlib.suppress(OSError):  # the unwritten rest does not fit either: the file goes anyway
-            self._file.close()
+        self._file.abandon()
         self.path.unlink(missing_ok=True)
+
+
+class _Stream:
+    """The bytes of a file in order, without holding them."""
+
+    def __init__(self, path: Path) -> None:
+        self._pieces = read_pieces(path)
+        self._view = memoryview(b"")
+
+    def _next(self, n: int) -> memoryview:
+        if not self._view.nbytes:
+            self._view = next(self._pieces, self._view)
+        got, self._view = self._view[:n], self._view[n:]
+        return got
+
+    def take(self, n: int) -> bytes:
+        """The next bytes; fewer at the end."""
+        found = b""
+        while len(found) < n and (got := self._next(n - len(found))).nbytes:
+            found += got
+        return found
+
+    def crc(self, n: int) -> int | None:
+        """The checksum of the next bytes; None if there are fewer."""
+        crc = 0
+        while n:
+            got = self._next(n)
+            if not got.nbytes:
+                return None
+            crc = zlib.crc32(got, crc)
+            n -= got.nbytes
+        return crc
+
+
+def check_file(path: Path, size: int) -> None:
+    """Read a whole file of chunks back.
+
+    Args:
+        path: of the file.
+        size: the bytes that were written.
+
+    Raises:
+        CorruptError: it is not what was written; names file and byte.
+    """
+    try:
+        stream = _Stream(path)
+        if stream.take(len(MAGIC)) != MAGIC:
+            raise CorruptError(f"'{path}' is damaged", detail="It does not begin as a file of this kind.")
+        at = len(MAGIC)
+        while len(head := stream.take(_FRAME.size)) == _FRAME.size:
+            tag, k, m, n, crc = _FRAME.unpack(head)
+            if tag not in (_TAG, _TAG_1):
+                raise CorruptError(f"'{path}' is damaged", detail=f"There is no record at byte {at}.")
+            names = stream.take(k + m)
+            first = stream.take(12) if tag == _TAG else b""
+            found = stream.crc(max(0, n - len(first)))
+            if found is None or not _matches(tag, crc, found, first, k, m, n, names):
+                detail = f"The checksum of the record at byte {at} does not match."
+                raise CorruptError(f"'{path}' is damaged", detail=detail)
+            at += _FRAME.size + k + m + n
+        if head or at != size:
+            raise CorruptError(f"'{path}' is damaged", detail=f"It has {at + len(head)} bytes instead of {size}.")
+    except OSError as e:
+        raise disk_error(e, f"read '{path}'") from None
+
+
+def _frame_crc(crc: int, k: int, m: int, n: int, names: bytes) -> int:
+    return zlib.crc32(struct.pack("<HHQ", k, m, n) + names, crc)
+
+
+def _matches(tag: bytes, crc: int, found: int, first: bytes, k: int, m: int, n: int, names: bytes) -> bool:
+    """Whether a frame and its payload are whole: ``found`` is the checksum of the payload behind ``first``."""
+    if tag == _TAG_1:
+        return found == crc
+    return first == CHUNK + found.to_bytes(4, "little") and _frame_crc(found, k, m, n, names) == crc
 
 
 def read_chunks(path: Path, offset: int, length: int) -> Iterator[Chunk]:
@@ -141,11 +224,13 @@ def read_chunks(path: Path, offset: int, length: int) -> Iterator[Chunk]:
                 if len(head) < _FRAME.size:
                     raise CorruptError(f"'{path}' is damaged", detail=f"It ends at byte {at + len(head)}.")
                 tag, k, m, n, crc = _FRAME.unpack(head)
-                if tag != _TAG or at + _FRAME.size + k + m + n > end:
+                if tag not in (_TAG, _TAG_1) or at + _FRAME.size + k + m + n > end:
                     raise CorruptError(f"'{path}' is damaged", detail=f"There is no record at byte {at}.")
                 names = f.read(k + m)
                 payload = f.read(n)
-                if len(payload) != n or zlib.crc32(payload) != crc:
+                first = payload[:12] if tag == _TAG else b""
+                found = zlib.crc32(memoryview(payload)[len(first) :])
+                if len(payload) != n or not _matches(tag, crc, found, first, k, m, n, names):
                     detail = f"The checksum of the record at byte {at} does not match."
                     raise CorruptError(f"'{path}' is damaged", detail=detail)
                 at += _FRAME.size + k + m + n

@@ -316,7 +316,7 @@ def test_damage_and_misfits_are_named() -> None:
     state.index("i", [BIGINT], 1).lookup([Column.of_values(BIGINT, [1])])
     [(kind, name, data)] = state.freeze(1).chunks()
     for at in (0, 8, 20, len(data) - 1):
-        bad = bytearray(data)
+        bad = bytearray(bytes(data))
         bad[at] ^= 1
         fresh = State("view/orders")
         fresh.index("i", [BIGINT], 1)

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
 Chunk = tuple[str, str, Any]
-"""(kind, name, bytes-like): kind is ``index``, ``segments``, ``values`` or ``blobs``, name that of the part of the
-state.
+"""(kind, name, bytes-like or :class:`Packed`): kind is ``index``, ``segments``, ``values`` or ``blobs``, name that of
+the part of the state.
 """
 
 MAGIC = b"DERASCK1"
 _HEAD = struct.Struct("<8sII")
-PIECE = 1 << 17
+PIECE = 1 << 15
 """Rows in one chunk at most."""
 
 
@@ -41,33 +41,53 @@ def type_of(j: Sequence[Any]) -> SqlType:
     return SqlType(Kind(kind), precision, scale, tuple(map(type_of, children)), tuple(names), nullable)
 
 
-def pack(header: dict[str, Any], arrays: dict[str, Any]) -> bytearray:
-    """One chunk's bytes."""
-    parts = []
+class Packed:
+    """One chunk's bytes in pieces, so that large arrays go to a file without being copied together.
+
+    Args:
+        parts: bytes-like pieces; they are not changed afterwards.
+        crc: the checksum of everything from byte 12 on, as the chunk itself says.
+    """
+
+    __slots__ = ("crc", "nbytes", "parts")
+
+    def __init__(self, parts: list[memoryview], crc: int) -> None:
+        self.parts = parts
+        self.crc = crc
+        self.nbytes = sum(p.nbytes for p in parts)
+
+    def __bytes__(self) -> bytes:
+        return b"".join(self.parts)
+
+    def __len__(self) -> int:
+        return self.nbytes
+
+
+def pack(header: dict[str, Any], arrays: dict[str, Any]) -> Packed:
+    """One chunk's bytes. The arrays are not copied: who gave them leaves them as they are."""
     described = []
+    body = []
     for name, a in arrays.items():
         a = np.ascontiguousarray(a)
         described.append([name, a.dtype.str, list(a.shape)])
-        parts.append(a)
+        if a.size:
+            body.append(a.reshape(-1).view(np.uint8).data)
+            if a.nbytes % 8:
+                body.append(memoryview(bytes(-a.nbytes % 8)))
     text = json.dumps({**header, "arrays": described}, separators=(",", ":")).encode()
     text += b" " * (-len(text) % 8)
-    out = bytearray(_HEAD.size)
-    out += text
-    for a in parts:
-        if a.size:
-            out += a.reshape(-1).view(np.uint8).data
-        out += bytes(-len(out) % 8)
-    _HEAD.pack_into(out, 0, MAGIC, 0, len(text))
     # The checksum covers the header's length too.
-    struct.pack_into("<I", out, 8, zlib.crc32(memoryview(out)[12:]))
-    return out
+    crc = zlib.crc32(text, zlib.crc32(struct.pack("<I", len(text))))
+    for part in body:
+        crc = zlib.crc32(part, crc)
+    return Packed([memoryview(_HEAD.pack(MAGIC, crc, len(text)) + text), *body], crc)
 
 
 def unpack(data: Any, what: str = "chunk") -> tuple[dict[str, Any], dict[str, Any]]:
     """Header and arrays (which share the memory) of a chunk; ``CorruptError`` if it is damaged or of another
     version.
     """
-    view = memoryview(data).cast("B")
+    view = memoryview(bytes(data) if isinstance(data, Packed) else data).cast("B")
     if len(view) < _HEAD.size or bytes(view[:7]) != MAGIC[:7]:
         raise CorruptError(f"{what} is not a chunk of a checkpoint")
     magic, crc, length = _HEAD.unpack_from(view)
