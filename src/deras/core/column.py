@@ -32,6 +32,9 @@ _NARROW: dict[Kind, Any] = {
 }
 
 
+_MANY = 256
+
+
 class Views:
     """Text or bytes: ``views[n, 2]`` uint64 as in Arrow's ``string_view``, and the buffers that they point into.
 
@@ -274,6 +277,9 @@ class Column:
 
     def take(self, rows: npt.NDArray[np.int64]) -> Column:
         """The rows at these positions, in this order."""
+        if self._array is None and len(rows) >= _MANY and self._series is not None and self.type.layout is Layout.VIEWS:
+            # Polars gathers text five times slower than NumPy gathers views.
+            self.views()
         if self._array is not None:
             # ``take`` copies whole rows: of two words, ten times as fast as an index.
             valid = None if self._valid is None else self._valid.take(rows)
