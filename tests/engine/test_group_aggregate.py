@@ -21,6 +21,7 @@ from deras.core.errors import PlanError
 from deras.core.schema import Schema
 from deras.core.time import Tick
 from deras.core.types import BIGINT, BOOLEAN, DOUBLE, FLOAT, INT, SMALLINT, STRING, array, decimal, timestamp
+from deras.engine import runs
 from deras.engine.aggregates import AggregateCall, result_type
 from deras.engine.operators.group_aggregate import GroupAggregate
 from deras.engine.state import State
@@ -282,6 +283,41 @@ def test_appended_rows_give_what_plain_python_gives(rows: list[Any], keys: list[
     for i in range(0, len(rows), size):
         folded.take(changes(op, Delta.of(WIDE, rows[i : i + size])))
     compare(folded, expected_of(rows, keys, calls))
+
+
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.lists(ROWS, min_size=1, max_size=12),
+    st.lists(st.tuples(st.sampled_from(["a", "b", None]), VALUES[1], st.integers(12, 40)), min_size=6, max_size=12),
+    st.sampled_from([[], [0], [1], [0, 1]]),
+    st.booleans(),
+)
+def test_long_runs_of_a_key_give_what_plain_python_gives(
+    pool: list[Any], lengths: list[Any], keys: list[int], append: bool
+) -> None:
+    calls = wide_calls(append)
+    rows = [(k, g, *pool[i % len(pool)][2:]) for k, g, length in lengths for i in range(length)]
+    gone = [] if append else rows[3 : len(rows) // 2]
+    delta = Delta.of(WIDE, [*rows, *gone], [1] * len(rows) + [-1] * len(gone))
+    assert runs.starts([delta.columns[i] for i in keys], delta.length) is not None
+    op = make(WIDE, keys, calls, append)
+    folded = Folded(len(keys))
+    folded.take(changes(op, delta))
+    left = rows[:3] + rows[len(rows) // 2 :] if gone else rows
+    compare(folded, expected_of(left, keys, calls))
+
+
+def test_where_runs_begin() -> None:
+    words = [7] * 30 + [8] * 30 + [None] * 30 + [8] * 30
+    texts = ["a"] * 45 + ["b"] * 75
+    columns = [*Delta.of(Schema.of(x=INT, t=STRING), list(zip(words, texts, strict=True))).columns]
+    found = runs.starts(columns, 120)
+    assert found is not None
+    assert found.tolist() == [0, 30, 45, 60, 90, 120]
+    assert runs.spread(found, np.arange(5)).tolist() == [0] * 30 + [1] * 15 + [2] * 15 + [3] * 30 + [4] * 30
+    assert runs.starts([], 120) is not None
+    assert runs.starts(columns, 20) is None  # too few rows
+    assert runs.starts([c.take(np.arange(120) * 37 % 120) for c in columns], 120) is None  # too short runs
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])

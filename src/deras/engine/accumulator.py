@@ -11,6 +11,7 @@ import numpy.typing as npt
 from deras.core.column import Column, Views
 from deras.core.errors import InternalError
 from deras.core.types import Kind, Layout, SqlType
+from deras.engine import runs
 from deras.engine.aggregates import AggregateCall, Final, Layouts, Op
 from deras.engine.kernels import agg as k
 from deras.engine.kernels import agg_final as f
@@ -90,6 +91,10 @@ class Accumulator:
         self.ops = np.array([(op.code, op.cell) for op in ops], np.int64).reshape(-1, 2)
         self._plain = [op for op in ops if op.values is None]
         self._plain_ops = np.array([(op.code, op.cell) for op in self._plain], np.int64).reshape(-1, 2)
+        finals = self.layouts.finals
+        self._word_finals = [i for i, final in enumerate(finals) if final.how == "words"]
+        plan = [(finals[i].cell, finals[i].kind, finals[i].up if finals[i].kind else 64) for i in self._word_finals]
+        self._word_plan = np.array(plan, np.int64).reshape(-1, 3)
         self.groups: Index
         self.sets: list[ValueIndex] = []
         self.lists: list[ValueLists] = []
@@ -142,17 +147,23 @@ class Accumulator:
         """
         n = delta.length
         groups = self.groups
-        if ids is None:
+        begins: Words | None = None
+        owners = _NO_WORDS
+        if ids is not None:
+            groups.touch(ids)
+        elif (begins := runs.starts(keys, n)) is None:
             ids = groups.lookup(keys, length=n)
         else:
-            groups.touch(ids)
+            heads = begins[:-1]
+            owners = groups.lookup([c.take(heads) for c in keys], length=len(heads))
+            ids = runs.spread(begins, owners)
         results: dict[int, list[Any]] = {}
         if self.users is not None:
             masks = [None if c.filter is None else self._mask({}, delta, None, c.filter) for c in self.users.calls]
             results, errors = self.users.take(delta, ids, masks, keep_old=keep_old)
             if errors is not None:
                 return self._without(delta, keys, ids, results, errors, keep_old=keep_old)
-        return self._update(delta, keys, ids, results, keep_old=keep_old)
+        return self._update(delta, keys, ids, results, keep_old=keep_old, begins=begins, owners=owners)
 
     def _without(
         self,
@@ -175,17 +186,32 @@ class Accumulator:
         return step
 
     def _update(
-        self, delta: Delta, keys: Sequence[Column], ids: Words, results: dict[int, list[Any]], *, keep_old: bool
+        self,
+        delta: Delta,
+        keys: Sequence[Column],
+        ids: Words,
+        results: dict[int, list[Any]],
+        *,
+        keep_old: bool,
+        begins: Words | None = None,
+        owners: Words = _NO_WORDS,
     ) -> Touched:
         n, groups = delta.length, self.groups
         weights = _NO_WORDS if delta.weights is None else np.ascontiguousarray(delta.weights)
         stamp = int(self._values.get("stamp", 0)) + 1
         arrival = int(self._values.get("arrival", 0))
         self._values["stamp"], self._values["arrival"] = stamp, arrival + n
-        touched, first = np.empty(n, np.int64), np.empty(n, np.int64)
-        old = np.empty((n if keep_old else 0, self.width), np.int64)
-        m = k.touch(ids, weights, groups.tab, groups.cell0, self.width, stamp, touched, first, old)
-        step = Touched(touched[:m], first[:m], old[:m], results=results)
+        # Where there are runs, each is touched as one row of their weights' sum.
+        heads, sums = ids, weights
+        if begins is not None:
+            heads = owners
+            sums = np.diff(begins) if delta.weights is None else np.add.reduceat(weights, begins[:-1])
+        room = len(heads)
+        touched, first = np.empty(room, np.int64), np.empty(room, np.int64)
+        old = np.empty((room if keep_old else 0, self.width), np.int64)
+        m = k.touch(heads, sums, groups.tab, groups.cell0, self.width, stamp, touched, first, old)
+        first = first[:m] if begins is None else begins[first[:m]]
+        step = Touched(touched[:m], first, old[:m], results=results)
         if self.sets and keep_old:
             step.best = self._best(step.ids)
         if self.lists and keep_old:
@@ -209,7 +235,12 @@ class Accumulator:
         held: list[Any] = []  # arrays stay alive while a kernel has their addresses
         if self._plain:
             addresses = np.array([self._addresses(op, masks, delta, held) for op in self._plain], np.int64)
-            k.accumulate(ids, weights, groups.tab, groups.cell0, self._plain_ops, addresses, arrival)
+            if begins is None:
+                k.accumulate(ids, weights, groups.tab, groups.cell0, self._plain_ops, addresses, arrival)
+            else:
+                k.accumulate_runs(
+                    begins, owners, weights, groups.tab, groups.cell0, self._plain_ops, addresses, arrival
+                )  # fmt: skip
         for i, found in hits.items():
             gated = [op for op in self.layouts.ops if op.values == i]
             if not gated or not len(found.rows):
@@ -329,32 +360,61 @@ class Accumulator:
         k.copy_cells(step.ids, self.groups.tab, self.groups.cell0, self.width, cells[m:])
         best = {i: np.concatenate([step.best[i], new]) for i, new in self._best(step.ids).items()}
         lists = self._listed(step.ids)
-        results = [
-            changed_lists(step.lists[i], lists[i])
+        results = {
+            i: changed_lists(step.lists[i], lists[i])
             if i in lists
             else self._compared(step, final)
             if final.how == "user"
             else self._result(i, final, cells, best)
             for i, final in enumerate(self.layouts.finals)
-        ]
+            if final.how != "words"
+        }
         changed = np.zeros(m, np.uint8)
-        for words, valid, _ in results:
+        f.words_differ(cells, self._word_plan, m, changed)
+        for words, valid, _ in results.values():
             f.differ(words.view(np.int64).reshape(2 * m, -1), valid, m, changed)
         places, rows, weights = np.empty(2 * m, np.int64), np.empty(2 * m, np.int64), np.empty(2 * m, np.int64)
         before, after = np.ascontiguousarray(cells[:m, 1]), np.ascontiguousarray(cells[m:, 1])
         n = f.emit(before, after, changed, always, places, rows, weights)
         rows = rows[:n]
-        columns = [
-            from_.take(rows) if isinstance(from_, Column) else self._column(final, words[rows], valid[rows], from_)
-            for final, (words, valid, from_) in zip(self.layouts.finals, results, strict=True)
+        made = self._words(cells, rows)
+        for i, (words, valid, from_) in results.items():
+            final = self.layouts.finals[i]
+            made[i] = (
+                from_.take(rows) if isinstance(from_, Column) else self._column(final, words[rows], valid[rows], from_)
+            )
+        return places[:n], weights[:n], [made[i] for i in range(len(self.layouts.finals))]
+
+    def _words(self, cells: Words, rows: Words) -> dict[int, Column]:
+        """The results of words of these rows of cells, by number of the aggregate."""
+        numbers = self._word_finals
+        out = np.empty((len(numbers), len(rows)), np.int64)
+        valid = np.empty((len(numbers), len(rows)), np.uint8)
+        nulls = np.zeros(len(numbers), np.int64)
+        if len(numbers):
+            f.final_words(cells, rows, self._word_plan, out, valid, nulls)
+        finals = self.layouts.finals
+        return {
+            i: _plain_column(finals[i].call.type, out[j], valid[j] if nulls[j] else None) for j, i in enumerate(numbers)
+        }
+
+    def of_cells(self, cells: Words) -> list[Column]:
+        """The results that cells alone make; one column per aggregate."""
+        plain = self._words(cells, np.arange(len(cells)))
+        return [
+            plain[i] if i in plain else self._column(final, *self._result(i, final, cells, {}))
+            for i, final in enumerate(self.layouts.finals)
         ]
-        return places[:n], weights[:n], columns
 
     def results(self, cells: Words, ids: Words) -> list[Column]:
         """The results of groups with these cells; one column per aggregate."""
         best, lists = self._best(ids), self._listed(ids)
+        plain = self._words(cells, np.arange(len(cells)))
         out = []
         for i, final in enumerate(self.layouts.finals):
+            if i in plain:
+                out.append(plain[i])
+                continue
             if i in lists:
                 out.append(lists[i])
                 continue
@@ -392,10 +452,7 @@ class Accumulator:
             s = self.layouts.sets[final.values]
             held = cells[:, s.cell] - 1 if s.keep is not None else best[i]
             return held, (held >= 0).view(np.uint8), self.sets[final.values].index
-        if final.how == "words":
-            words = np.empty(n, np.int64)
-            f.final_words(cells, final.cell, final.kind, final.up if final.kind else 64, words, valid)
-        elif final.how == "floats":
+        if final.how == "floats":
             words = np.empty(n, np.float64)
             f.final_floats(cells, final.cell, final.kind, words, valid)
             if final.call.type.kind is Kind.FLOAT:
@@ -417,13 +474,7 @@ class Accumulator:
             return self._value_column(t, words, bits, index)
         if final.decimal_scale is not None:
             return _decimals(t, words, bits)
-        if t.layout is Layout.FLOATS:
-            return Column.of_floats(t, words.view(np.float64), bits)
-        if t.layout is Layout.LIMBS:
-            return Column.of_limbs(t, words, bits)
-        if words.ndim == 2:
-            words = np.ascontiguousarray(words[:, 0])
-        return Column.of_words(t, words, bits)
+        return _plain_column(t, words, bits)
 
     def _value_column(self, t: SqlType, held: Words, bits: Bits | None, index: Index) -> Column:
         if t.layout is not Layout.VIEWS:
@@ -446,6 +497,17 @@ class Accumulator:
         views = np.zeros((len(held), 2), np.uint64)
         views[some] = texts.views
         return Column.of_views(t, Views(views, texts.buffers), bits)
+
+
+def _plain_column(t: SqlType, words: Any, bits: Bits | None) -> Column:
+    """Words, doubles or limbs as a column."""
+    if t.layout is Layout.FLOATS:
+        return Column.of_floats(t, words.view(np.float64), bits)
+    if t.layout is Layout.LIMBS:
+        return Column.of_limbs(t, words, bits)
+    if words.ndim == 2:
+        words = np.ascontiguousarray(words[:, 0])
+    return Column.of_words(t, words, bits)
 
 
 def _same(a: Any, b: Any) -> bool:

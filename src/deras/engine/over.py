@@ -398,11 +398,7 @@ class Frames:
         return found
 
     def _of_cells(self, cells: Words) -> list[Column]:
-        accumulator = self._accumulator
-        return [
-            accumulator._column(final, *accumulator._result(i, final, cells, {}))
-            for i, final in enumerate(accumulator.layouts.finals)
-        ]
+        return self._accumulator.of_cells(cells)
 
     def _of_rows(self, column: int, rows: Words, type_: SqlType) -> Column:
         """One column of kept rows; -1 is NULL."""

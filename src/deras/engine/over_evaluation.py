@@ -149,12 +149,7 @@ class Evaluation:
         )  # fmt: skip
         for values, ids in zip(self._values, used, strict=True):
             values.release(ids)
-        accumulator = self._accumulator
-        made = [
-            accumulator._column(final, *accumulator._result(i, final, out, {}))
-            for i, final in enumerate(layouts.finals)
-        ]
-        return made, best
+        return self._accumulator.of_cells(out), best
 
     def _word(self, segments: Segments, i: int | None) -> tuple[int, int, int]:
         """Word, NULL mask and bit of a column."""

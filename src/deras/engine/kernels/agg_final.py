@@ -40,51 +40,75 @@ def too_wide(low, middle):
     return middle > _MAX_HIGH or (middle == _MAX_HIGH and low >= _MAX_LOW)
 
 
-@kernel("void(int64[:, ::1], int64, int64, int64, int64[::1], uint8[::1])")
-def final_words(cells, c, kind, bits, out, valid):
-    """Results of words.
+@helper
+def word_of(cells, k, c, kind, bits):
+    """The result of words from row k of cells, and whether there is one; arguments as in :func:`final_words`."""
+    x = cells[k, c]
+    ok = True
+    if kind == 1:
+        ok = cells[k, c + 1] > 0
+        x = wrap(x, bits)
+    elif kind == 2:
+        n = cells[k, c + 1]
+        ok = n > 0
+        x = wrap(quotient(x, n), bits) if ok else np.int64(0)
+    elif kind == 3:
+        ok = x != 0
+        x = cells[k, c + 1]
+    elif kind == 4:
+        ok = x != 0
+        x = cells[k, c + 1]
+        x ^= (x >> np.int64(63)) & _TOP
+    elif kind >= 5:
+        n = cells[k, c + 1]
+        m = n - 1 if kind == 6 or kind == 8 else n
+        ok = m > 0
+        if ok:
+            # The exact quotient cut, as Flink cuts its DOUBLE: what x * x leaves over n is below one.
+            square = x * x
+            whole = quotient(square, n)
+            over = np.int64(1) if square - whole * n > 0 else np.int64(0)
+            x = quotient(cells[k, c + 2] - whole - over, m)
+            if kind >= 7:
+                x = np.int64(math.sqrt(np.float64(x))) if x >= 0 else np.int64(0)
+            x = wrap(x, bits)
+    return x, ok
+
+
+@kernel("void(int64[:, ::1], int64[::1], int64[:, ::1], int64[:, ::1], uint8[:, ::1], int64[::1])")
+def final_words(cells, rows, plan, out, valid, nulls):
+    """Results of words, all aggregates of a row at once.
 
     Args:
         cells: int64[n, cells].
-        c: first cell of the aggregate.
-        kind: 0 COUNT, 1 SUM, 2 AVG, 3 MIN or MAX or FIRST or LAST, 4 the same of floats that order as words,
-            5 VAR_POP, 6 VAR_SAMP, 7 STDDEV_POP, 8 STDDEV_SAMP (integer arithmetic, as Flink does it).
-        bits: width of the result.
-        out: int64[n], filled.
-        valid: uint8[n], filled.
+        rows: those wanted.
+        plan: int64[k, 3]: by aggregate its first cell, what it is, and the width of its result in bits. 0 COUNT, 1 SUM,
+            2 AVG, 3 MIN or MAX or FIRST or LAST, 4 the same of floats that order as words, 5 VAR_POP, 6 VAR_SAMP,
+            7 STDDEV_POP, 8 STDDEV_SAMP (integer arithmetic, as Flink does it).
+        out: int64[k, len(rows)], filled.
+        valid: uint8[k, len(rows)], filled.
+        nulls: int64[k], zeros; the number of results that are NULL is added.
     """
-    for k in range(len(cells)):
-        x = cells[k, c]
-        ok = True
-        if kind == 1:
-            ok = cells[k, c + 1] > 0
-            x = wrap(x, bits)
-        elif kind == 2:
-            n = cells[k, c + 1]
-            ok = n > 0
-            x = wrap(quotient(x, n), bits) if ok else np.int64(0)
-        elif kind == 3:
-            ok = x != 0
-            x = cells[k, c + 1]
-        elif kind == 4:
-            ok = x != 0
-            x = cells[k, c + 1]
-            x ^= (x >> np.int64(63)) & _TOP
-        elif kind >= 5:
-            n = cells[k, c + 1]
-            m = n - 1 if kind == 6 or kind == 8 else n
-            ok = m > 0
-            if ok:
-                # The exact quotient cut, as Flink cuts its DOUBLE: what x * x leaves over n is below one.
-                square = x * x
-                whole = quotient(square, n)
-                over = np.int64(1) if square - whole * n > 0 else np.int64(0)
-                x = quotient(cells[k, c + 2] - whole - over, m)
-                if kind >= 7:
-                    x = np.int64(math.sqrt(np.float64(x))) if x >= 0 else np.int64(0)
-                x = wrap(x, bits)
-        out[k] = x
-        valid[k] = ok
+    for p in range(len(rows)):
+        k = rows[p]
+        for i in range(len(plan)):
+            x, ok = word_of(cells, k, plan[i, 0], plan[i, 1], plan[i, 2])
+            out[i, p] = x
+            valid[i, p] = ok
+            if not ok:
+                nulls[i] += 1
+
+
+@kernel("void(int64[:, ::1], int64[:, ::1], int64, uint8[::1])")
+def words_differ(cells, plan, m, out):
+    """Where a result of words of row k is not that of row m + k: ``out`` is set to 1."""
+    for k in range(m):
+        for i in range(len(plan)):
+            x, a = word_of(cells, k, plan[i, 0], plan[i, 1], plan[i, 2])
+            y, b = word_of(cells, m + k, plan[i, 0], plan[i, 1], plan[i, 2])
+            if a != b or (a and x != y):
+                out[k] = 1
+                break
 
 
 @kernel("void(int64[:, ::1], int64, boolean, int64, int64[:, ::1], uint8[::1])")
