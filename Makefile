@@ -84,7 +84,7 @@ bench-decode: $(DEV) ## JSON decoding against DuckDB, Polars and orjson
 bench-engine: $(DEV) ## keyed operators alone
 	@$(BIN)/python bench/engine.py $(ARGS)
 
-bench-nexmark: $(DEV) ## Nexmark from files into a black hole: Deras, DuckDB's batch run, and Flink where FLINK_PYTHON names it
+bench-nexmark: $(DEV) ## Nexmark from files into a black hole: Deras, DuckDB's batch run, and Flink and clink where FLINK_PYTHON and CLINK_PYTHON name them
 	@$(BIN)/python bench/nexmark/bench.py $(ARGS)
 
 bench-latency: $(DEV) ## delay from sent to seen, start-up, memory

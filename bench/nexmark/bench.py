@@ -1,16 +1,18 @@
-"""Nexmark from NDJSON files into a black hole: rows a second of whole queries, as ratios to DuckDB's batch run.
+"""Nexmark from NDJSON files into a black hole: rows a second of whole queries, as ratios to other engines in the same run.
 
 Deras is the streaming engine as users run it: a script through a session with a project folder, watermarks on, checkpoints
 every 10 s and one at the end, capped steps, into a ``blackhole`` that touches every column of every row. DuckDB reads the same
-files with explicit columns and hands its result over as an Arrow table. Apache Flink (where ``--flink`` names a Python that
-has it) runs the same script into its black hole in one warm JVM: each query twice, the second run counts.
+files with explicit columns, as a batch, and hands its result over as an Arrow table. Apache Flink (where ``--flink`` names a
+Python that has it) and clink (``--clink``) run the queries into their black holes, each query twice, the second run counts.
 
 Every measurement of Deras and DuckDB is a fresh process that has run the same query on a small input first (libraries
 loaded, kernels compiled); runs of both alternate; medians are printed. The checksum of what went into the black hole is
 compared with that of DuckDB's rows (MATCH_RECOGNIZE: with Deras' own first run only; ``make nexmark`` compares it with
-Flink's). Rows are those of all tables that a query reads.
+Flink's); of clink's results that only grow the number of rows is, on the small input. Rows are those of all tables that a
+query reads. ``--workers 1,2`` prints how Deras scales with its threads instead.
 
-    python bench/nexmark/bench.py [--events N] [--runs N] [--full] [--profile QUERY] [--flink PYTHON] [query …]
+    python bench/nexmark/bench.py [--events N] [--runs N] [--full] [--flink PYTHON] [--clink PYTHON] [--json]
+        [--workers N,N] [--profile QUERY] [query …]
 """
 
 from __future__ import annotations
@@ -33,10 +35,12 @@ sys.path.insert(0, str(Path(__file__).parent))
 import compare
 import files
 import machine
+import peers
 import suite
 
 QUICK = ["q0", "q3", "q4", "q5", "q7", "q9", "q11", "q15", "q18", "q19", "q20", "q22"]
 SMALL = files.Input(2000)
+IN_MEAN = {f"q{i}" for i in range(23)}
 
 
 def rows_of(query: str, folder: Path) -> int:
@@ -61,7 +65,7 @@ def deras_run(query: str, folder: Path, settings: dict[str, str]) -> dict[str, A
         session.wait()
         seconds = time.perf_counter() - begin
         sink = session.job.flows[0].sink.sink
-        found = {"seconds": seconds, "memory": machine.peak() - idle, "changes": sink.rows}
+        found = {"seconds": seconds, "memory": machine.peak() - idle, "idle": idle, "changes": sink.rows}
         return found | {"checksum": f"{sink.checksum:016x}"}
 
 
@@ -104,41 +108,26 @@ def child(task: dict[str, Any]) -> None:
 # ---- in the process that compares
 
 
-def measure(engine: str, query: str, folder: Path, small: Path, args: argparse.Namespace) -> dict[str, Any]:
+def measure(
+    engine: str, query: str, folder: Path, small: Path, args: argparse.Namespace, workers: int = 0
+) -> dict[str, Any]:
     """One run in a fresh process; ``{"failed": …}`` where it failed."""
+    settings = {"execution.checkpointing.interval": "10 s"} | dict(s.split("=", 1) for s in args.set)
+    environment = dict(os.environ)
+    if workers:
+        settings["deras.workers"] = str(workers)
+        environment |= {"POLARS_MAX_THREADS": str(workers), "NUMBA_NUM_THREADS": str(workers)}
     task = {
         "engine": engine, "query": query, "folder": str(folder), "small": str(small), "threads": args.threads,
-        "settings": {"execution.checkpointing.interval": "10 s"} | dict(s.split("=", 1) for s in args.set),
+        "settings": settings,
     }  # fmt: skip
     command = [sys.executable, __file__, "--child", json.dumps(task)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
         last = [line for line in done.stderr.splitlines() if line.strip()]
         return {"failed": last[-1][-90:] if last else f"exit code {done.returncode}"}
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
-
-
-def flink(queries: list[str], folder: Path, python: str) -> dict[str, float]:
-    """Seconds of each query's second run in one JVM; those that fail are left out."""
-    scripts = []
-    for q in queries:
-        statements = [
-            s.replace(f"'print', 'print-identifier' = '{q}'", "'blackhole'")
-            for s in suite.script(q, folder, flink=True)
-        ]
-        scripts += [[f"{q} first", statements], [q, statements]]
-    with tempfile.TemporaryDirectory(prefix="deras-flink-") as scratch:
-        given, taken = Path(scratch) / "scripts.json", Path(scratch) / "answers.json"
-        given.write_text(json.dumps(scripts), encoding="utf-8")
-        settings = {"execution.checkpointing.interval": "10 s", "state.checkpoints.dir": f"file://{scratch}/checkpoints",
-                    "parallelism.default": "2", "pipeline.object-reuse": "true"}  # fmt: skip
-        runner = str(Path(__file__).with_name("flink_run.py"))
-        environment = {**os.environ, "_JAVA_OPTIONS": "-Xmx4g", "FLINK_PID_DIR": scratch}
-        command = [python, runner, str(given), str(taken), json.dumps(settings)]
-        subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL)
-        answers = json.loads(taken.read_text(encoding="utf-8"))
-    return {q: answers[q]["seconds"] for q in queries if "seconds" in answers[q]}
 
 
 def profile(query: str, folder: Path) -> None:
@@ -187,6 +176,108 @@ def profile(query: str, folder: Path) -> None:
         print(f"  {seconds / rows * 1e9:8.1f}  {name}")
 
 
+def compare_engines(queries: list[str], folder: Path, small: Path, args: argparse.Namespace) -> None:
+    """Print a row a query, and geometric means."""
+    others = {
+        "flink": peers.flink(queries, folder, args.flink) if args.flink else {},
+        "clink": peers.clink(queries, folder, args.clink) if args.clink else {},
+    }
+    counted = peers.clink_rows(queries, small, args.clink) if args.clink else {}
+    if not args.json:
+        print(f"{args.events / 1e6:g} M events, medians of {args.runs}; DuckDB with {args.threads} threads; M rows/s\n")
+        titles = (
+            f"{'query':7} {'Deras':>7} {'DuckDB':>7} {'ratio':>6} {'Flink':>6} {'ratio':>6} {'clink':>6} {'ratio':>6}"
+        )
+        print(f"{titles} {'changes':>9} {'checksum':>9} {'peak MB':>8} {'DuckDB':>7} {'idle':>5} {'load':>5}")
+    ratios: dict[str, dict[str, float]] = {"duckdb": {}, "flink": {}, "clink": {}}
+    wrong: list[str] = []
+    for q in queries:
+        rows = rows_of(q, folder)
+        engines = ["deras"] if q in suite.NOT_DUCKDB else ["deras", "duckdb"]
+        found: dict[str, list[dict[str, Any]]] = {e: [] for e in engines}
+        for run in range(args.runs):
+            for e in engines if run % 2 == 0 else engines[::-1]:
+                found[e].append(measure(e, q, folder, small, args))
+        failed = next((r["failed"] for runs in found.values() for r in runs if "failed" in r), None)
+        if failed is not None:
+            print(json.dumps({"query": q, "failed": failed}) if args.json else f"{q:7} {failed}", flush=True)
+            wrong.append(q)
+            continue
+        seconds = {e: statistics.median(r["seconds"] for r in runs) for e, runs in found.items()}
+        seconds |= {e: answers[q]["seconds"] for e, answers in others.items() if "seconds" in answers.get(q, {})}
+        truth = found[engines[-1]][0]["checksum"]
+        equal = all(r["checksum"] == truth for runs in found.values() for r in runs)
+        if q in counted and q not in peers.EVENT_TIME and counted[q] != _rows(q, small):
+            equal = False
+        wrong += [] if equal else [q]
+        ratio = {e: seconds[e] / seconds["deras"] for e in ratios if e in seconds}
+        for e, r in ratio.items():
+            ratios[e] |= {q: r} if q in IN_MEAN else {}
+        memory = {e: statistics.median(r["memory"] for r in runs) for e, runs in found.items()}
+        idle = statistics.median(r["idle"] for r in found["deras"])
+        told = {e: answers[q]["failed"] for e, answers in others.items() if "failed" in answers.get(q, {})}
+        if args.json:
+            print(json.dumps({
+                "query": q, "rows": rows, "seconds": seconds, "ratio": ratio, "equal": equal, "memory": memory,
+                "idle": idle, "changes": found["deras"][0]["changes"], "load": machine.load(), "failed": told,
+            }), flush=True)  # fmt: skip
+            continue
+        speed = {e: f"{rows / x / 1e6:.2f}" for e, x in seconds.items()}
+        cells = [f"{speed['deras']:>7}"]
+        for e, width in (("duckdb", 7), ("flink", 6), ("clink", 6)):
+            cells += [f"{speed.get(e, '-'):>{width}}", f"{ratio[e]:6.2f}" if e in ratio else f"{'-':>6}"]
+        said = ("equal" if len(engines) > 1 else "steady") if equal else "DIFFERS"
+        cells += [f"{found['deras'][0]['changes']:9}", f"{said:>9}", f"{memory['deras']:8.0f}"]
+        cells += [f"{memory['duckdb']:7.0f}" if "duckdb" in memory else f"{'-':>7}", f"{idle:5.0f}"]
+        print(f"{q:7} {' '.join(cells)} {machine.load():5.1f}", flush=True)
+        for e, text in told.items():
+            print(f"        {e}: {text}")
+    means = {e: math.exp(statistics.fmean(map(math.log, r.values()))) for e, r in ratios.items() if r}
+    least = {e: min(r, key=r.__getitem__) for e, r in ratios.items() if r}
+    if args.json:
+        print(json.dumps({"machine": machine.facts(), "events": args.events, "means": means, "least": least}))
+    else:
+        print()
+        for e, mean in means.items():
+            worst = least[e]
+            count = len(ratios[e])
+            print(f"geometric mean of {count} queries: {mean:.2f} × {e}; least: {worst} {ratios[e][worst]:.2f}")
+    if wrong:
+        sys.exit(f"failed, or results differ: {', '.join(wrong)}")
+
+
+def _rows(query: str, folder: Path) -> int:
+    import duckdb
+
+    with duckdb.connect() as connection:
+        return len(connection.sql(suite.duckdb(query, folder)).fetchall())
+
+
+def scaling(queries: list[str], folder: Path, small: Path, args: argparse.Namespace) -> None:
+    """Print the speed of Deras with so many threads, and the gain over the first number."""
+    numbers = [int(n) for n in args.workers.split(",")]
+    if not args.json:
+        print(f"{args.events / 1e6:g} M events, medians of {args.runs}; M rows/s of Deras by threads\n")
+        print(f"{'query':7} {' '.join(f'{n:>7}' for n in numbers)} {'gain':>6} {'load':>5}")
+    gains: list[float] = []
+    for q in queries:
+        rows = rows_of(q, folder)
+        found: dict[int, list[float]] = {n: [] for n in numbers}
+        for run in range(args.runs):
+            for n in numbers if run % 2 == 0 else numbers[::-1]:
+                found[n].append(measure("deras", q, folder, small, args, n).get("seconds", math.nan))
+        seconds = {n: statistics.median(x) for n, x in found.items()}
+        gain = seconds[numbers[0]] / seconds[numbers[-1]]
+        gains.append(gain)
+        if args.json:
+            print(json.dumps({"query": q, "rows": rows, "seconds": seconds, "gain": gain}), flush=True)
+            continue
+        cells = " ".join(f"{rows / seconds[n] / 1e6:7.2f}" for n in numbers)
+        print(f"{q:7} {cells} {gain:6.2f} {machine.load():5.1f}", flush=True)
+    mean = math.exp(statistics.fmean(map(math.log, gains)))
+    print(json.dumps({"gain": mean}) if args.json else f"\ngeometric mean: {mean:.2f} ×")
+
+
 def main() -> None:
     """Compare."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -196,8 +287,10 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3, help="measurements of each engine")
     parser.add_argument("--threads", type=int, default=2, help="threads of DuckDB")
     parser.add_argument("--flink", metavar="PYTHON", default=os.environ.get("FLINK_PYTHON"), help="measure Flink too")
+    parser.add_argument("--clink", metavar="PYTHON", default=os.environ.get("CLINK_PYTHON"), help="measure clink too")
+    parser.add_argument("--workers", metavar="N,N", help="measure Deras with so many threads")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="settings of Deras' job")
-    parser.add_argument("--json", action="store_true", help="one JSON object a query")
+    parser.add_argument("--json", action="store_true", help="one JSON object a query, and one of all")
     parser.add_argument("--profile", metavar="QUERY", help="where the time of one query goes")
     parser.add_argument("--child", help=argparse.SUPPRESS)
     args = parser.parse_args()
@@ -210,52 +303,9 @@ def main() -> None:
         profile(args.profile, folder)
         return
     queries = args.queries or (suite.QUERIES if args.full else QUICK)
-    java = flink(queries, folder, args.flink) if args.flink else {}
     if not args.json:
         print(f"{machine.facts()}; load {machine.load():.1f}")
-        print(f"{args.events / 1e6:g} M events, medians of {args.runs}; DuckDB with {args.threads} threads; M rows/s\n")
-        print(
-            f"{'query':7} {'Deras':>7} {'DuckDB':>7} {'ratio':>6} {'Flink':>6} {'ratio':>6} {'changes':>9} {'checksum':>9} {'peak MB':>8} {'load':>5}"
-        )
-    ratios, wrong = [], []
-    for q in queries:
-        rows = rows_of(q, folder)
-        engines = ["deras"] if q in suite.NOT_DUCKDB else ["deras", "duckdb"]
-        found: dict[str, list[dict[str, Any]]] = {e: [] for e in engines}
-        for run in range(args.runs):
-            for e in engines if run % 2 == 0 else engines[::-1]:
-                found[e].append(measure(e, q, folder, small, args))
-        failed = next((r["failed"] for runs in found.values() for r in runs if "failed" in r), None)
-        if failed is not None:
-            print(json.dumps({"query": q, "failed": failed}) if args.json else f"{q:7} {failed}", flush=True)
-            continue
-        speed = {e: rows / statistics.median(r["seconds"] for r in runs) / 1e6 for e, runs in found.items()}
-        truth = found[engines[-1]][0]["checksum"]
-        equal = all(r["checksum"] == truth for runs in found.values() for r in runs)
-        wrong += [] if equal else [q]
-        ours, memory = found["deras"][0], statistics.median(r["memory"] for r in found["deras"])
-        ratio = speed["deras"] / speed["duckdb"] if "duckdb" in speed else None
-        ratios += [ratio] if ratio else []
-        theirs = rows / java[q] / 1e6 if q in java else None
-        if args.json:
-            seconds = {e: [r["seconds"] for r in runs] for e, runs in found.items()}
-            print(json.dumps({"query": q, "rows": rows, "seconds": seconds, "flink": java.get(q), "ratio": ratio,
-                              "equal": equal, "memory": memory}), flush=True)  # fmt: skip
-            continue
-        cells = [
-            f"{x:.2f}" if x is not None else "-"
-            for x in (speed["deras"], speed.get("duckdb"), ratio, theirs, theirs and speed["deras"] / theirs)
-        ]
-        print(
-            f"{q:7} {cells[0]:>7} {cells[1]:>7} {cells[2]:>6} {cells[3]:>6} {cells[4]:>6} {ours['changes']:9} "
-            f"{('equal' if len(engines) > 1 else 'steady') if equal else 'DIFFERS':>9} {memory:8.0f} {machine.load():5.1f}",
-            flush=True,
-        )
-    if ratios and not args.json:
-        mean = math.exp(sum(map(math.log, ratios)) / len(ratios))
-        print(f"\ngeometric mean of {len(ratios)} queries: {mean:.2f} × DuckDB")
-    if wrong:
-        sys.exit(f"checksums differ: {', '.join(wrong)}")
+    (scaling if args.workers else compare_engines)(queries, folder, small, args)
 
 
 if __name__ == "__main__":

@@ -143,7 +143,9 @@ def clink(query: str, folder: Path | str, sink: str = "connector='blackhole'") -
         return None
     found = []
     for t in inputs(query):
-        columns = re.sub(r",\s*(WATERMARK|PRIMARY KEY).*", ")", TABLES[t], flags=re.DOTALL).replace("TIMESTAMP(3)", "BIGINT")
+        columns = re.sub(r",\s*(WATERMARK|PRIMARY KEY).*", ")", TABLES[t], flags=re.DOTALL).replace(
+            "TIMESTAMP(3)", "BIGINT"
+        )
         # Names with capitals stand in double quotes there.
         columns = re.sub(r"`?(\b[a-z]+[A-Z]\w*)`?", r'"\1"', columns)
         found.append(
