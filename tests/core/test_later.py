@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from deras.core.column import Column
 from deras.core.delta import Delta
-from deras.core.later import WORTH, LateColumn, Pick, late_concat, late_take
+from deras.core.later import TOGETHER, WORTH, LateColumn, Pick, late_concat, late_gather, late_take
 from deras.core.schema import Schema
 from deras.core.types import BIGINT, DOUBLE, INT, STRING, array, decimal
 
@@ -99,3 +99,23 @@ def test_few_rows_are_gathered_at_once() -> None:
     many = late_take(columns, np.arange(WORTH))[0]
     assert isinstance(many, LateColumn)
     assert many.values() == list(range(WORTH))
+
+
+def test_of_few_rows_all_columns_are_gathered_with_the_first() -> None:
+    many = Delta.of(Schema.of(a=BIGINT, b=BIGINT), [(i, -i) for i in range(TOGETHER + 9)])
+    asked: list[tuple[int, Any]] = []
+
+    def gather(rows: Any, only: Any) -> list[Column]:
+        asked.append((len(rows), only))
+        return [many.columns[i].take(rows) for i in (range(2) if only is None else only)]
+
+    a, b = late_gather([BIGINT, BIGINT], gather, np.arange(TOGETHER + 9)[::-1].copy())
+    assert a.values() == list(range(TOGETHER + 9))[::-1]
+    assert asked == [(TOGETHER + 9, (0,))]
+    rows = np.array([5, 3, 5])
+    assert b.take(rows).values() == [-(TOGETHER + 8 - i) for i in (5, 3, 5)]
+    c, d = late_gather([BIGINT, BIGINT], gather, np.arange(WORTH))
+    some = np.array([5, 3])
+    assert (d.take(some).values(), c.take(some).values()) == ([-5, -3], [5, 3])
+    assert asked == [(TOGETHER + 9, (0,)), (3, None), (2, None)]
+    assert late_gather([BIGINT, BIGINT], gather, np.arange(WORTH - 1))[1].values() == [-i for i in range(WORTH - 1)]

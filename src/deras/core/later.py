@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +20,8 @@ Places = npt.NDArray[np.int64]
 
 WORTH = 256
 """Fewer rows are gathered at once: that costs less than to remember how."""
+TOGETHER = 4096
+"""Of so many rows, or fewer, columns of one source are gathered together: each alone costs nearly as much as all."""
 
 
 class Pick:
@@ -112,6 +115,37 @@ class LateColumn(Column):
         if self._made is not None:
             return self._made.with_type(type_)
         return LateColumn(type_, self._gather, self._pick)
+
+
+class _Source:
+    """Columns that lie side by side: of few rows all are gathered when one is read."""
+
+    __slots__ = ("_gather", "_made", "_rows")
+
+    def __init__(self, gather: Callable[[Places, Sequence[int] | None], list[Column]]) -> None:
+        self._gather = gather
+        self._rows: Places | None = None
+        self._made: list[Column] = []
+
+    def column(self, i: int, rows: Places) -> Column:
+        if len(rows) > TOGETHER:
+            return self._gather(rows, (i,))[0]
+        if self._rows is not rows:
+            self._rows, self._made = rows, self._gather(rows, None)
+        return self._made[i]
+
+
+def late_gather(
+    types: Sequence[SqlType], gather: Callable[[Places, Sequence[int] | None], list[Column]], rows: Places
+) -> list[Column]:
+    """The columns that ``gather(rows, positions of columns)`` gives (None: all), each gathered when it is read.
+
+    ``gather`` is called at any later time, as long as one of the columns lives.
+    """
+    if len(rows) < WORTH:
+        return gather(rows, None)
+    source, pick = _Source(gather), Pick(rows)
+    return [LateColumn(t, partial(source.column, i), pick) for i, t in enumerate(types)]
 
 
 def late_take(columns: Sequence[Column], rows: Places) -> list[Column]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from deras.core.later import LateColumn
 from deras.core.types import Layout
 from deras.engine.kernels import order as ok
 from deras.engine.kernels import toplist as k
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from deras.core.schema import Schema
     from deras.core.types import SqlType
     from deras.engine.ranking import SortKey
-    from deras.engine.state import State
+    from deras.engine.state import Segments, State
 
 Ids = npt.NDArray[np.int64]
 
@@ -31,6 +32,13 @@ LENGTH, GLOBAL_LENGTH = 16, 128
 _NONE = np.zeros(0, np.int64)
 _NO_BITS = np.zeros(0, np.uint8)
 _UNPACKED = np.zeros((0, 0), np.int64)
+
+
+def append_some(segments: Segments, columns: Sequence[Column], some: Ids) -> Ids:
+    """Copy these rows of columns into segments; columns that are not gathered yet are so only for them."""
+    if any(isinstance(c, LateColumn) for c in columns):
+        return segments.append([c.take(some) for c in columns], len(some))
+    return segments.append(columns, len(some), rows=some)
 
 
 def fits(partition: Sequence[int], function: str, last: int | None) -> bool:
@@ -186,7 +194,7 @@ class TopList:
         if where is None:
             where, some, marks = np.empty(n, np.int64), np.empty(n + 1, np.int64), np.zeros(n, np.uint8)
             some = some[: k.survivors(touched, index.tab, index.cell0, self._row0, marks, some)]
-            where[some] = segments.append([c.take(some) for c in columns], len(some))
+            where[some] = append_some(segments, columns, some)
         size = (used + self.last * m) if shown else 0
         size = min(size, used + n) if shown == 1 else size
         dead, counts = np.empty(used, np.int64), np.zeros(2, np.int64)

@@ -15,6 +15,7 @@ from deras.engine.ranking import Ranking, SortKey, key_types
 from deras.engine.rejects import reject_rows
 from deras.engine.state.idle import Idle, KeyClock
 from deras.engine.state.rowset import keyable
+from deras.engine.toplist import append_some
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -160,7 +161,7 @@ class Deduplicate(Operator):
         if not m:
             return Out()
         touched, best = touched[:m], best[:m]
-        new = segments.append([c.take(best) for c in delta.columns], m)
+        new = append_some(segments, delta.columns, best)
         gone, counts = np.empty(m, np.int64), np.empty(2, np.int64)
         rows, weights, at = (np.empty(2 * m, np.int64) for _ in range(3))
         k.replace(
@@ -228,7 +229,7 @@ class Deduplicate(Operator):
                 old = old[old >= 0]
                 sk.take_out(old, segments.tab, r.cell, r.width, r.index.tab, r.index.cell0)
                 gone.append(old)
-                new = segments.append([c.take(best) for c in delta.columns], m)
+                new = append_some(segments, delta.columns, best)
                 self._put(new)
                 self._hold(touched, new, times[best])
         (one,) = r.keys([], 1).tolist()

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from deras.core.delta import Delta
-from deras.core.later import WORTH, LateColumn, Pick, late_concat, late_take
+from deras.core.later import late_concat, late_gather, late_take
 from deras.core.schema import Schema
 from deras.engine.kernels import idle as ik
 from deras.engine.kernels import join as jk
@@ -280,11 +280,9 @@ class KeyJoin(Operator):
 
     def _late(self, rows: Ids) -> list[Column]:
         """Columns of the keyed side: without a TTL its rows stay as they are, and are gathered when they are read."""
-        segments = self._rows
-        if self._row_clock is not None or len(rows) < WORTH:
-            return segments.take(rows)
-        pick = Pick(rows)
-        return [LateColumn(f.type, _Gather(segments, i), pick) for i, f in enumerate(self._kept)]
+        if self._row_clock is not None:
+            return self._rows.take(rows)
+        return late_gather(self._kept.types, self._rows.take, rows)
 
     # ---- state that goes
 
@@ -358,19 +356,6 @@ class KeyJoin(Operator):
             "state": "rows of the keyed side, and rows of the other that wait for theirs",
             "bounded": False,
         }
-
-
-class _Gather:
-    """Gives one column of rows in segments."""
-
-    __slots__ = ("_only", "_segments")
-
-    def __init__(self, segments: Segments, position: int) -> None:
-        self._segments = segments
-        self._only = (position,)
-
-    def __call__(self, rows: Ids) -> Column:
-        return self._segments.take(rows, self._only)[0]
 
 
 def _true(column: Column) -> npt.NDArray[np.uint8]:
