@@ -190,23 +190,23 @@ class TopList:
         if not m:
             return _UNCHANGED
         touched, first, starts = touched[:m], first[:m], starts[:m]
-        where = given
-        if where is None:
+        where, new = _NONE, given
+        if new is None:
             where, some, marks = np.empty(n, np.int64), np.empty(n + 1, np.int64), np.zeros(n, np.uint8)
-            some = some[: k.survivors(touched, index.tab, index.cell0, self._row0, marks, some)]
-            where[some] = append_some(segments, columns, some)
+            found = k.survivors(touched, index.tab, index.cell0, self._row0, n, marks, where, some)
+            new = append_some(segments, columns, some[:found])
         size = (used + self.last * m) if shown else 0
         size = min(size, used + n) if shown == 1 else size
         dead, counts = np.empty(used, np.int64), np.zeros(2, np.int64)
-        out, ranks, signs, owner = (np.empty(size, np.int64) for _ in range(4))
+        out, ranks, signs, at = (np.empty(size, np.int64) for _ in range(4))
         k.settle(
-            touched, starts, old, where, used, segments.tab, segments.cell0, index.tab, index.cell0, self._row0,
-            self.first - 1, shown, dead, out, ranks, signs, owner, counts,
+            touched, first, starts, old, where, new, used, segments.tab, segments.cell0, index.tab, index.cell0,
+            self._row0, self.first - 1, shown, dead, out, ranks, signs, at, counts,
         )  # fmt: skip
         gone, told = counts.tolist()
         fresh = starts == np.append(starts[1:], used)
         return Changes(
-            touched, first, fresh, out[:told], ranks[:told], signs[:told], first[owner[:told]], dead[:gone]
+            touched, first, fresh, out[:told], ranks[:told], signs[:told], at[:told], dead[:gone]
         )  # fmt: skip
 
     def all_of(self, ids: Ids) -> Ids:

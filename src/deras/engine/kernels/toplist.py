@@ -211,9 +211,12 @@ def merge(
     return stop
 
 
-@kernel(f"int64({_RO1}, int64[:, ::1], int64, int64, uint8[::1], int64[::1])")
-def survivors(touched, tab, c, row0, marks, out):
-    """The rows of the step that are listed now, ascending; gives their number. ``marks``: zeros."""
+@kernel(f"int64({_RO1}, int64[:, ::1], int64, int64, int64, uint8[::1], int64[::1], int64[::1])")
+def survivors(touched, tab, c, row0, n, marks, where, out):
+    """Which of the ``n`` rows of the step are listed now, ascending; gives their number.
+
+    ``marks``: zeros; ``where``: of each such row, the place in ``out``, which has room for one more than there are.
+    """
     for i in range(len(touched)):
         if i + 8 < len(touched):
             prefetch(tab, touched[i + 8])
@@ -223,21 +226,25 @@ def survivors(touched, tab, c, row0, marks, out):
             if r < 0:
                 marks[-1 - r] = 1
     m = np.int64(0)
-    for k in range(len(marks)):
+    for k in range(n):
         out[m] = k
+        where[k] = m
         m += np.int64(marks[k])
     return m
 
 
 @kernel(
-    f"void({_RO1}, {_RO1}, {_RO1}, {_RO1}, int64, int64[:, ::1], int64, int64[:, ::1], int64, int64, int64, int64, "
-    "int64[::1], int64[::1], int64[::1], int64[::1], int64[::1], int64[::1])"
+    f"void({_RO1}, {_RO1}, {_RO1}, {_RO1}, {_RO1}, {_RO1}, int64, int64[:, ::1], int64, int64[:, ::1], int64, int64, "
+    "int64, int64, int64[::1], int64[::1], int64[::1], int64[::1], int64[::1], int64[::1])"
 )
 def settle(
-    touched, starts, old, where, used, rows, s, tab, c, row0, skip, shown, dead, out, ranks, signs, owner, counts
-):
-    """Lists name the rows where they lie now (``where[k]``: of row k of the step); gives what changed, key by key.
+    touched, first, starts, old, where, new, used, rows, s, tab, c, row0, skip, shown, dead, out, ranks, signs, at,
+    counts,
+):  # fmt: skip
+    """Lists name the rows where they lie now; gives what changed, key by key.
 
+    Row k of the step lies at ``new[where[k]]``, or at ``new[k]`` where ``where`` is empty. ``at``: the row that changed
+    the key first.
     ``skip``: ranks that are not shown; ``shown``: 2, with the rank: rank by rank, old then new; 1, rows alone: first
     those that leave; 0, nothing is told. ``dead``: rows that left the lists. counts[0] and counts[1]: their number,
     and that of the changes.
@@ -262,14 +269,14 @@ def settle(
             if shown == 1 and i >= skip:
                 out[n] = old[a + i]
                 signs[n] = -1
-                owner[n] = t
+                at[n] = first[t]
                 n += 1
         i = np.int64(0)
         for j in range(count):
             r = tab[d, row0 + j]
             came = r < 0
             if came:
-                r = where[-1 - r]
+                r = new[where[-1 - r]] if len(where) > 0 else new[-1 - r]
                 tab[d, row0 + j] = r
                 rows[r, s] = d
             else:
@@ -280,7 +287,7 @@ def settle(
                 if came or i <= skip:
                     out[n] = r
                     signs[n] = 1
-                    owner[n] = t
+                    at[n] = first[t]
                     n += 1
                 continue
             if j < before:
@@ -289,12 +296,12 @@ def settle(
                 out[n] = old[a + j]
                 ranks[n] = j + 1
                 signs[n] = -1
-                owner[n] = t
+                at[n] = first[t]
                 n += 1
             out[n] = r
             ranks[n] = j + 1
             signs[n] = 1
-            owner[n] = t
+            at[n] = first[t]
             n += 1
     counts[0] = g
     counts[1] = n
