@@ -17,8 +17,10 @@ from deras.formats._text_decoder import RefusedError, Run, TextDecoder
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from deras.core.column import Column
     from deras.core.schema import Schema
     from deras.formats._exact import Style
+    from deras.formats._json_nested import NestedDecoder
 
 _M = (1 << 64) - 1
 _LEARNED = 256  # unknown keys that a decoder remembers
@@ -53,6 +55,7 @@ class JsonDecoder(TextDecoder):
         self._table = np.full(1 << (4 * room).bit_length(), -1, np.int64)
         self._follower = np.full(room + 1, -1, np.int64)
         self._stamp = np.zeros(room, np.int64)
+        self._nested: dict[int, NestedDecoder] = {}
         self._wanted_keys = np.array(self.wanted, np.int64)
         at = 0
         for i, name in enumerate(names):
@@ -104,6 +107,18 @@ class JsonDecoder(TextDecoder):
     def nested(self, i: int, text: bytes) -> Any:
         """See :class:`TextDecoder`."""
         return self.exact[i](text.decode() if self.schema[i].type.is_bytes else parse(text))
+
+    def nested_column(self, i: int, texts: Column) -> tuple[Column, npt.NDArray[np.int64]] | None:
+        """See :class:`TextDecoder`."""
+        from deras.formats._json_nested import NestedDecoder, supported
+        from deras.formats._json_texts import Texts
+
+        t = self.schema[i].type
+        if not supported(t):
+            return None
+        if i not in self._nested:
+            self._nested[i] = NestedDecoder(t, self.style)
+        return self._nested[i].decode(Texts.of(texts))
 
     def array(self, run: Run, start: int, end: int) -> Decoded:
         """A line that is an array of records: they take the place of its row."""

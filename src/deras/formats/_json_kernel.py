@@ -49,7 +49,7 @@ SKIP, BOOLEAN, INTEGER, DOUBLE, FLOAT, DECIMAL, WIDE_DECIMAL, TEXT, DATE, TIME, 
 KIND, SLOT, A, B, C, NOT_NULL = range(6)
 
 # Places in ``state``.
-AT, ROW, END, SIDE, ODD, KEYS, KEY_BYTES, WANTED, FAIL_MISSING, CAPACITY, SIDE_BUFFER, SPANS, STAMP = range(13)
+AT, ROW, END, SIDE, ODD, KEYS, KEY_BYTES, WANTED, FAIL_MISSING, CAPACITY, SIDE_BUFFER, SPANS, STAMP, BARE = range(14)
 
 STATES = 16
 
@@ -381,6 +381,7 @@ def decode(
     end = state[END]
     span = state[SPANS]
     n_wanted = state[WANTED]
+    bare = state[BARE] != 0
     in_order = True
     # The day last read: most times of a stream are of the same.
     day_head = U(0)
@@ -412,48 +413,57 @@ def decode(
         misses = 0
         seen = 0
         stamped = state[STAMP] + row
-        ok = load8(data, i) == 123
+        ok = bare or load8(data, i) == 123
         if ok:
-            i = _blank(data, i + 1, end, feed)
-            if load8(data, i) == 125:
+            if not bare:
+                i = _blank(data, i + 1, end, feed)
+            if not bare and load8(data, i) == 125:
                 i += 1
             else:
                 while True:
                     # ---- a key: the expected one, or any
-                    expected = follower[U(last)]
-                    f = expected
-                    seen += 1
-                    if in_order and f >= 0 and i + klen[U(f)] <= end and same(data, i, keys, koff[U(f)], klen[U(f)]):
-                        i += klen[U(f)]
+                    if bare:
+                        f = 0
                     else:
-                        if load8(data, i) != 34:
-                            ok = False
-                            break
-                        f = key_at(data, i, end, keys, koff, klen, table)
-                        if f >= 0:
+                        expected = follower[U(last)]
+                        f = expected
+                        seen += 1
+                        if (
+                            in_order
+                            and f >= 0
+                            and i + klen[U(f)] <= end
+                            and same(data, i, keys, koff[U(f)], klen[U(f)])
+                        ):
                             i += klen[U(f)]
                         else:
-                            close, escaped = _string(data, i + 1, end)
-                            if close < 0 or escaped:
+                            if load8(data, i) != 34:
                                 ok = False
                                 break
-                            f = find_key(data, i + 1, close - i - 1, keys, koff, klen, table)
-                            if f < 0:
-                                f = learn_key(data, i + 1, close - i - 1, -1 - f, keys, koff, klen, table, state)
-                            i = close + 1
-                        misses += f != expected
+                            f = key_at(data, i, end, keys, koff, klen, table)
+                            if f >= 0:
+                                i += klen[U(f)]
+                            else:
+                                close, escaped = _string(data, i + 1, end)
+                                if close < 0 or escaped:
+                                    ok = False
+                                    break
+                                f = find_key(data, i + 1, close - i - 1, keys, koff, klen, table)
+                                if f < 0:
+                                    f = learn_key(data, i + 1, close - i - 1, -1 - f, keys, koff, klen, table, state)
+                                i = close + 1
+                            misses += f != expected
+                            if f >= 0:
+                                follower[U(last)] = f
                         if f >= 0:
-                            follower[U(last)] = f
-                    if f >= 0:
-                        last = f
-                    if load8(data, i) != 58:
-                        i = _blank(data, i, end, feed)
+                            last = f
                         if load8(data, i) != 58:
-                            ok = False
-                            break
-                    i += 1
-                    if load8(data, i) <= 32:
-                        i = _blank(data, i, end, feed)
+                            i = _blank(data, i, end, feed)
+                            if load8(data, i) != 58:
+                                ok = False
+                                break
+                        i += 1
+                        if load8(data, i) <= 32:
+                            i = _blank(data, i, end, feed)
                     if i >= end:
                         ok = False
                         break
@@ -641,6 +651,8 @@ def decode(
                                 break
                             wide[U(slot), U(row), 0] = view_head(data, first, i - first)
                             wide[U(slot), U(row), 1] = view_tail(data, first, i - first, 0)
+                    if bare:
+                        break
                     # ---- what follows
                     c = load8(data, i)
                     if c <= 32:

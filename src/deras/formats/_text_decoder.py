@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 
 from deras.core.column import Column, Views
 from deras.core.contracts import Decoder
@@ -113,6 +114,10 @@ class TextDecoder(Decoder):
     @abc.abstractmethod
     def nested(self, i: int, text: bytes) -> Any:
         """The physical value of a nested column from its raw text, or of a BYTES column; ``ValueError``."""
+
+    def nested_column(self, i: int, texts: Column) -> tuple[Column, npt.NDArray[np.int64]] | None:
+        """A nested column from raw texts, and the rows that are left to :meth:`nested`; None: all are."""
+        return None
 
     def array(self, run: Run, start: int, end: int) -> Decoded:
         """The records of an array for which :meth:`read` gave None."""
@@ -280,33 +285,48 @@ class Run:
             delta = Delta.concat([*parts, delta.slice(at, n)])
         return Decoded(delta, rejected, count)
 
+    def by_kernel(self, j: int, i: int, t: SqlType, rows: int) -> tuple[Column, npt.NDArray[np.int64]]:
+        """A column whose raw text the kernel found, and the rows whose text must be read by the exact path."""
+        slot = self.d.params[i, k.SLOT]
+        present = self.valid[j, :rows] if self.nulls[j] else None
+        texts = Column.of_views(_BINARY, Views(self.wide[slot, :rows], self.buffers), present)
+        if t.is_bytes:
+            found = texts.series().bin.decode("base64", strict=False)
+            left = found.is_null() & texts.series().is_not_null() if found.null_count() else pl.Series([False])
+            return Column.of_series(t, found), left.arg_true().cast(pl.Int64).to_numpy()
+        made = self.d.nested_column(i, texts)
+        if made is not None:
+            return made
+        there = texts.valid()
+        left_all = np.arange(rows) if there is None else np.flatnonzero(there)
+        return Column.nulls(t, rows), left_all
+
     def _nested(self, j: int, i: int, t: SqlType, rows: int) -> Column:
         """A column whose raw JSON text (or base64 text) the kernel found."""
+        column, left = self.by_kernel(j, i, t, rows)
+        known = self.parsed[i]
+        again = sorted({*left.tolist(), *known})
+        if not again:
+            return column
         slot = self.d.params[i, k.SLOT]
         raw = Views(self.wide[slot, :rows], self.buffers)
-        known = self.parsed[i]
-        present = self.valid[j, :rows] if self.nulls[j] else None
-        texts = Column.of_views(_BINARY, raw, present).series()
-        if t.is_bytes and not known:
-            found = texts.bin.decode("base64", strict=False)
-            if found.null_count() == texts.null_count():
-                return Column.of_series(t, found)
-        values: list[Any] = texts.to_list()
-        for row, text in enumerate(values):
+        texts = Column.of_views(_BINARY, raw).take(np.array(again, np.int64)).series().to_list()
+        values: list[Any] = []
+        for row, text in zip(again, texts, strict=True):
             if row in known:
-                values[row] = known[row]
-            elif text is not None:
-                try:
-                    values[row] = self.d.nested(i, text)
-                except ValueError as e:
-                    field = self.d.schema[i]
-                    values[row] = None
-                    start, end = self._record(row)
-                    if row not in self.dropped:
-                        self.dropped.append(row)
-                        message = f"column '{field.name}' ({t}): {e}"
-                        self.refusals.add("decode", message, start, end)
-        return build(t, values)
+                values.append(known[row])
+                continue
+            try:
+                values.append(self.d.nested(i, text))
+            except ValueError as e:
+                values.append(None)
+                if row not in self.dropped:
+                    self.dropped.append(row)
+                    message = f"column '{self.d.schema[i].name}' ({t}): {e}"
+                    self.refusals.add("decode", message, *self._record(row))
+        place = np.arange(rows)
+        place[again] = np.arange(rows, rows + len(again))
+        return Column.concat([column, build(t, values)]).take(place)
 
     def _record(self, row: int) -> tuple[int, int]:
         """First and last byte of the record of a row: walked again, as good records' places are not kept."""
