@@ -119,6 +119,31 @@ def test_rows_picks_positions() -> None:
     index = State().index("i", [BIGINT], 0)
     assert index.lookup([Column.of_values(BIGINT, [5, 6, 7])], np.array([2, 0])).tolist() == [0, 1]
     assert index.key_columns(np.array([0, 1]))[0].values() == [7, 5]
+    for bad in ([3], [-1]):
+        with pytest.raises((IndexError, InternalError)):
+            index.lookup([Column.of_values(BIGINT, [5, 6, 7])], np.array(bad))
+
+
+def test_null_in_a_row_that_is_not_asked_for_is_no_matter() -> None:
+    key = BIGINT.with_nullable(False)
+    column = Column.of_words(key, np.array([5, 6, 7]), np.array([1, 0, 1], np.uint8))
+    index = State().index("i", [key], 0)
+    assert index.lookup([column], np.array([2, 0])).tolist() == [0, 1]
+    with pytest.raises(InternalError):
+        index.lookup([column], np.array([1]))
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.data())
+def test_chosen_rows_are_the_keys_of_those_rows(data: st.DataObject) -> None:
+    types = data.draw(st.lists(st.sampled_from(TYPES), min_size=1, max_size=4))
+    rows = data.draw(st.lists(st.tuples(*(value(t) for t in types)), min_size=1, max_size=100))
+    at = np.array(data.draw(st.lists(st.integers(0, len(rows) - 1), max_size=200)), np.int64)
+    index, other = State().index("i", types, 0), State().index("i", types, 0)
+    given_columns = columns(types, rows)
+    ids = index.lookup(given_columns, at)
+    assert ids.tolist() == other.lookup([c.take(at) for c in given_columns], length=len(at)).tolist()
+    assert keys_of(index, ids) == [key(rows[i]) for i in at]
 
 
 def test_no_key_columns_is_one_key() -> None:

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from deras.core.jit import copy32_at, helper, kernel, load64_at, prefetch, store64
+from deras.core.jit import copy32_at, helper, kernel, load8_at, load64, load64_at, prefetch, store64
 
 GROUPS = 128
 """Key-groups: the upper seven bits of a key's hash."""
@@ -27,6 +27,7 @@ TOUCHED, SAVED, ALIVE = 1, 2, 4
 HEADER = 16
 """Bytes before each arena entry: owner, then length | word << 40."""
 
+_BATCH = 64
 _SEED = np.uint64(0x9E3779B97F4A7C15)
 _M1 = np.uint64(0xBF58476D1CE4E5B9)
 _F1 = np.uint64(0xFF51AFD7ED558CCD)
@@ -215,14 +216,71 @@ def put(chunk, fill, held, owner, word, address, length):
     return fill[0] | (at + HEADER) << 32
 
 
+@helper
+def _key_words(plan, c, rows, some, s, m, keys, hashes):
+    """One column of words of the m rows from ``s`` on, into the packed keys and the hashes."""
+    values = plan[c, 3]
+    valid = plan[c, 4]
+    j = plan[c, 1]
+    if valid == 0:
+        for k in range(m):
+            r = rows[s + k] if some else s + k
+            w = load64_at(values + 8 * r)
+            keys[k, j] = np.int64(w)
+            hashes[k] = mix(hashes[k], w)
+        return
+    for k in range(m):
+        r = rows[s + k] if some else s + k
+        if load8_at(valid + r) == 0:
+            _key_null(plan, c, 1, k, keys, hashes)
+        else:
+            w = load64_at(values + 8 * r)
+            keys[k, j] = np.int64(w)
+            hashes[k] = mix(hashes[k], w)
+
+
+@helper
+def _key_null(plan, c, words, k, keys, hashes):
+    for w in range(words):
+        keys[k, plan[c, 1] + w] = 0
+    keys[k, plan[c, 2]] |= np.int64(_ONE << np.uint64(c % 64))
+    hashes[k] = mix(hashes[k], _NULL)
+
+
+@helper
+def _key_pairs(plan, c, rows, some, s, m, keys, hashes):
+    """One column of limbs or text, as :func:`_key_words`; long text by address."""
+    valid = plan[c, 4]
+    j = plan[c, 1]
+    for k in range(m):
+        r = rows[s + k] if some else s + k
+        if valid != 0 and load8_at(valid + r) == 0:
+            _key_null(plan, c, 2, k, keys, hashes)
+            continue
+        v0 = load64_at(plan[c, 3] + 16 * r)
+        v1 = load64_at(plan[c, 3] + 16 * r + 8)
+        length = np.int64(v0 & _LOW)
+        if plan[c, 0] == 1 or length <= 12:
+            if plan[c, 0] == 2:
+                v0, v1 = clean_view(length, v0, v1)
+            hashes[k] = mix(mix(hashes[k], v0), v1)
+        else:
+            address = np.int64(load64_at(plan[c, 5] + 8 * np.int64(v1 & _LOW))) + np.int64(v1 >> _S32)
+            hashes[k] = mix_bytes(mix(hashes[k], v0), address, length)
+            v1 = np.uint64(address)
+        keys[k, j] = np.int64(v0)
+        keys[k, j + 1] = np.int64(v1)
+
+
 @kernel(
-    f"int64({_RO2}, uint64[::1], int64, int64, int64[::1], int64[:, ::1], uint64[::1], int64[:, ::1], int32[::1], "
+    f"int64({_RO2}, {_RO1}, int64, int64, int64, int64[::1], int64[:, ::1], uint64[::1], int64[:, ::1], int32[::1], "
     "int64[::1], uint8[::1], int64[::1], int64[::1], boolean, boolean, int64[::1], uint8[::1], int64[::1], int64[::1])"
 )
-def probe(
-    keys,
-    hashes,
+def find(
+    plan,
+    rows,
     start,
+    n,
     width,
     kinds,
     tab,
@@ -240,66 +298,114 @@ def probe(
     fill,
     held,
 ):
-    """Ids of the packed keys from ``start`` on; new ones are inserted if asked (else -1).
+    """Ids of keys from the ``start``-th on; new ones are inserted if asked (else -1).
 
-    ``groups`` int64[128, 4]: first slot, log2 of slots, entries, entries at which it must grow. ``held``: live bytes
-    a chunk.
-    Gives the row where it stopped for want of room (``meta[4]``), or the number of rows.
+    Args:
+        plan: where the key's columns lie, see ``KeyShape.plan``.
+        rows: which rows of the columns, or empty for the first ``n``.
+        groups: int64[128, 4]: first slot, log2 of slots, entries, entries at which it must grow.
+        held: live bytes a chunk.
+
+    Returns:
+        The row where it stopped for want of room (``meta[4]``), or ``n``.
     """
-    n = len(hashes)
-    place = np.empty(64, np.int64)
-    for s in range(start, n, 64):
-        e = min(s + 64, n)
-        for k in range(s, e):
+    some = len(rows) > 0
+    masked = len(plan) > 0 and plan[0, 2] >= 0
+    texts = False
+    for c in range(len(plan)):
+        texts |= plan[c, 0] == 2
+    keys = np.empty((_BATCH, width), np.int64)
+    hashes = np.empty(_BATCH, np.uint64)
+    place = np.empty(_BATCH, np.int64)
+    for s in range(start, n, _BATCH):
+        m = min(_BATCH, n - s)
+        # The same few steps for a batch of rows: what one row waits for from memory comes while others are hashed.
+        for k in range(m):
+            hashes[k] = _SEED
+        if masked:
+            for k in range(m):
+                for w in range(plan[0, 2], width):
+                    keys[k, w] = 0
+        for c in range(len(plan)):
+            if plan[c, 0] == 0:
+                _key_words(plan, c, rows, some, s, m, keys, hashes)
+            else:
+                _key_pairs(plan, c, rows, some, s, m, keys, hashes)
+        for k in range(m):
             h = finish(hashes[k])
+            hashes[k] = h
             g = np.int64(h >> _S57)
             tag = (h >> _S25) & _LOW
-            place[k - s] = groups[g, 0] + np.int64(tag >> np.uint64(32 - groups[g, 1]))
-            prefetch(slots, place[k - s])
-        for k in range(s, e):
-            x = slots[place[k - s]]
-            if x != 0:
-                prefetch(tab, np.int64(x & _LOW) - 1)
-        for k in range(s, e):
-            h = finish(hashes[k])
+            p = np.int64(tag >> np.uint64(32 - groups[g, 1]))
+            place[k] = p
+            prefetch(slots, groups[g, 0] + p)
+        for k in range(m):
+            h = hashes[k]
             g = np.int64(h >> _S57)
             tag = (h >> _S25) & _LOW
             base = groups[g, 0]
             last = (np.int64(1) << groups[g, 1]) - 1
-            p = np.int64(tag >> np.uint64(32 - groups[g, 1]))
-            found = np.int64(-1)
+            p = place[k]
             while True:
-                x = slots[base + p]
+                x = load64(slots, 8 * (base + p))
                 if x == 0:
                     break
                 if (x >> _S32) == tag:
                     d = np.int64(x & _LOW) - 1
-                    if same_key(keys, k, tab, d, width, kinds, bases):
+                    prefetch(tab, d)
+                    if touch:
+                        prefetch(flags, d)
+                    break
+                p = (p + 1) & last
+            place[k] = p
+        for k in range(m):
+            h = hashes[k]
+            g = np.int64(h >> _S57)
+            tag = (h >> _S25) & _LOW
+            base = groups[g, 0]
+            last = (np.int64(1) << groups[g, 1]) - 1
+            # Slots before this one have other tags; none becomes empty here.
+            p = place[k]
+            found = np.int64(-1)
+            while True:
+                x = load64(slots, 8 * (base + p))
+                if x == 0:
+                    break
+                if (x >> _S32) == tag:
+                    d = np.int64(x & _LOW) - 1
+                    if texts:
+                        same = same_key(keys, k, tab, d, width, kinds, bases)
+                    else:
+                        same = True
+                        for j in range(width):
+                            same &= keys[k, j] == tab[d, j]
+                    if same:
                         found = d
                         break
                 p = (p + 1) & last
             if found >= 0 or not insert:
-                ids[k] = found
-                if touch and found >= 0:
+                ids[s + k] = found
+                if touch and found >= 0 and flags[found] & TOUCHED == 0:
                     flags[found] |= np.uint8(TOUCHED)
                 continue
             if groups[g, 2] >= groups[g, 3]:
                 meta[4] = STOP_SLOTS
                 meta[5] = g
-                return k
+                return s + k
             if meta[1] == 0 and meta[0] >= meta[3]:
                 meta[4] = STOP_ROWS
-                return k
-            need = np.int64(0)
-            for j in range(width):
-                if kinds[j] == 2:
-                    length = keys[k, j - 1] & 0xFFFFFFFF
-                    if length > 12:
-                        need += HEADER + ((length + 7) & ~7)
-            if need > fill[2] - fill[1]:
-                meta[4] = STOP_ARENA
-                meta[5] = need
-                return k
+                return s + k
+            if texts:
+                need = np.int64(0)
+                for j in range(width):
+                    if kinds[j] == 2:
+                        length = keys[k, j - 1] & 0xFFFFFFFF
+                        if length > 12:
+                            need += HEADER + ((length + 7) & ~7)
+                if need > fill[2] - fill[1]:
+                    meta[4] = STOP_ARENA
+                    meta[5] = need
+                    return s + k
             if meta[1] > 0:
                 meta[1] -= 1
                 d = np.int64(free[meta[1]])
@@ -309,7 +415,7 @@ def probe(
             meta[2] += 1
             for j in range(width):
                 w = keys[k, j]
-                if kinds[j] == 2:
+                if texts and kinds[j] == 2:
                     length = keys[k, j - 1] & 0xFFFFFFFF
                     if length > 12:
                         w = put(chunk, fill, held, d, j, w, length)
@@ -319,7 +425,7 @@ def probe(
             flags[d] = ALIVE | TOUCHED
             slots[base + p] = tag << _S32 | np.uint64(d + 1)
             groups[g, 2] += 1
-            ids[k] = d
+            ids[s + k] = d
     meta[4] = 0
     return n
 

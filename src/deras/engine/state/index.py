@@ -26,6 +26,7 @@ _AREA = 1 << 16  # first slot of the groups' own regions
 _STRIDE = (1 << 22) + 72  # between regions; not a power of two, so that equal places do not share cache sets
 _ROWS = 1 << 27
 _FIRST = 3
+_NONE = np.zeros(0, np.int64)
 
 
 @dataclass(slots=True)
@@ -134,25 +135,32 @@ class Index:
         Returns:
             int64[n].
         """
-        if rows is not None:
-            columns = [c.take(rows) for c in columns]
-        n = len(columns[0]) if columns else (length if length is not None else len(rows) if rows is not None else 0)
+        if rows is None:
+            n = extent = len(columns[0]) if columns else length or 0
+            rows = _NONE
+        else:
+            rows = np.ascontiguousarray(rows, np.int64)
+            n = len(rows)
+            extent = int(rows.max()) + 1 if n else 0
+            if n and rows.min() < 0:
+                raise IndexError("rows are counted from 0")
         ids = np.empty(n, np.int64)
         if n == 0:
             return ids
-        keys, hashes = self.shape.pack(columns, n)
+        plan, kept = self.shape.plan(columns, extent, rows if len(rows) else None)
         start = 0
         arena = self._arena
         mark = (insert if touch is None else touch) and self.saved
         while True:
-            start = k.probe(
-                keys, hashes, start, self.shape.width, self.shape.kinds, self._tab.array, self._slots.array,
+            start = k.find(
+                plan, rows, start, n, self.shape.width, self.shape.kinds, self._tab.array, self._slots.array,
                 self._groups, self._free.array, self._meta, self._flags.array, self._init, ids, insert, mark,
                 arena.bases, arena.chunk, arena.fill, arena.held,
             )  # fmt: skip
-            reason = int(self._meta[4])
             if start >= n:
+                del kept
                 return ids
+            reason = int(self._meta[4])
             if reason == k.STOP_SLOTS:
                 self._grow(int(self._meta[5]))
             elif reason == k.STOP_ROWS:

@@ -97,9 +97,11 @@ class KeyShape:
                     k.pack_views(at, views.bases(), valid, keys, j, mask, i % 64, hashes)
         return keys, hashes
 
-    def plan(self, columns: Sequence[Column], n: int) -> tuple[npt.NDArray[np.int64], list[Any]]:
-        """Where kernels find the values of at least ``n`` rows: int64[columns, 6] of kind, first word, NULL mask word
-        or -1, addresses of the values, of the validity bytes (0: no NULLs) and of the text buffers' addresses.
+    def plan(self, columns: Sequence[Column], n: int, rows: Any = None) -> tuple[npt.NDArray[np.int64], list[Any]]:
+        """Where kernels find the values of the first ``n`` rows (or of ``rows`` among them).
+
+        Gives int64[columns, 6]: kind, first word, NULL mask word or -1, addresses of the values, of the validity bytes
+        (0: no NULLs) and of the text buffers' addresses.
 
         The second result keeps the memory alive: hold it as long as the first is used.
         """
@@ -128,7 +130,7 @@ class KeyShape:
             if valid is None:
                 continue
             if plan[i, 2] < 0:
-                if not valid[:n].all():
+                if not (valid[:n] if rows is None else valid[rows]).all():
                     raise InternalError(f"NULL in key column {i} of type {self.types[i]}")
                 continue
             valid = plain(valid, np.uint8)

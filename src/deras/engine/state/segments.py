@@ -140,7 +140,7 @@ class Segments:
             extent = int(rows.max()) + 1
             if len(rows) != length or rows.min() < 0:
                 raise IndexError(f"{length} rows are to be appended, {len(rows)} are given")
-        plan, kept = self.shape.plan([columns[i] for i in self._flat], extent)
+        plan, kept = self.shape.plan([columns[i] for i in self._flat], extent, rows if len(rows) else None)
         out = np.empty(length, np.int64)
         arena = self._arena
         start = 0
