@@ -83,7 +83,7 @@ def nested_loop(ones: list[Any], others: list[Any], keyed: int, null_safe: bool 
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(scripts(), st.integers(0, 1))
 def test_it_is_the_nested_loop_four_ways(script: Any, keyed: int) -> None:
     steps, ones, others = script
@@ -91,7 +91,7 @@ def test_it_is_the_nested_loop_four_ways(script: Any, keyed: int) -> None:
     assert Counter(rows) == nested_loop(ones, others, keyed)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(scripts(marked=True), st.integers(0, 1))
 def test_marked_rows_are_filtered_rows_four_ways(script: Any, keyed: int) -> None:
     steps, ones, others = script
@@ -99,7 +99,7 @@ def test_marked_rows_are_filtered_rows_four_ways(script: Any, keyed: int) -> Non
     assert Counter(rows) == nested_loop(ones, others, keyed)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(scripts(null_safe=True))
 def test_null_safe_keys(script: Any) -> None:
     steps, ones, others = script
@@ -107,7 +107,7 @@ def test_null_safe_keys(script: Any) -> None:
     assert Counter(rows) == nested_loop(ones, others, 0, null_safe=True)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(scripts(), st.integers(0, 1))
 def test_the_condition_reads_its_columns_only(script: Any, keyed: int) -> None:
     steps, _, _ = script
@@ -207,7 +207,7 @@ def test_several_keys_of_text_and_nested_columns() -> None:
     assert sorted(map(repr, rows)) == sorted(map(repr, want))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(scripts(marked=True), st.data(), st.sampled_from([(10, 0), (0, 10), (10, 25)]))
 def test_with_a_ttl_it_is_the_general_join(script: Any, data: st.DataObject, ttl: tuple[int, int]) -> None:
     plain, _, _ = script
@@ -271,3 +271,29 @@ def test_wakes_only_to_forget() -> None:
         h.step([None, None], now=now)
     assert h.state.size().rows == h.state.size().keys == 0
     assert h.state.size().expired == 1
+
+
+@pytest.mark.parametrize("keyed", [0, 1])
+@pytest.mark.parametrize("ttl", [(0, 0), (3, 3)])
+def test_what_is_read_later_is_what_was_joined(keyed: int, ttl: tuple[int, int]) -> None:
+    """Columns of many rows are gathered when they are read: here after all steps."""
+    rnd = np.random.default_rng(keyed)
+    fields = (KEYED[1], OTHER[0]) if keyed == 0 else (OTHER[0], KEYED[1])
+    reads = [1, 2] if keyed == 0 else [0, 3]
+    h = Harness(lambda: key_join(keyed, residual=Less(Schema(fields)), reads=reads, ttl=ttl))
+    sides = (KEYED, OTHER) if keyed == 0 else (OTHER, KEYED)
+    keys = ([0], [1]) if keyed == 0 else ([1], [0])
+    whole = Less(Schema((*sides[0].fields, *sides[1].fields)))
+    general = Harness(lambda: Join(*sides, *keys, whole, ttl=ttl))
+    ids = rnd.permutation(9000)
+    for i in range(6):
+        one = Delta.of(
+            KEYED, [(int(k), f"{k % 7} is a text of the keyed side") for k in ids[i * 1500 : i * 1500 + 1500]]
+        )
+        rows = [(f"{k % 5} is a text of the other", int(k)) for k in rnd.integers(0, 9000, 9000)]
+        other = Delta.of(OTHER, rows)
+        h.step(flip(Step([one, other]), keyed).inputs(2), now=i + 1)
+        for d in ([one, None], [None, other]):
+            general.step(flip(Step(d), keyed).inputs(2), now=i + 1)
+    assert h.run.rows() == general.run.rows()
+    assert len(h.run.rows()) > 1000
