@@ -77,6 +77,33 @@ class Windows:
         kernels.assign_windows(walls, self.code, self.size, self.slide, self.offset, rows, starts, ends)
         return rows, starts, ends
 
+    def places(
+        self, words: Words, type_: SqlType, marks: Words, low: int, *, slices: bool
+    ) -> tuple[Words, Words] | None:
+        """In one pass what most steps need: the place of each row, and the watermarks seen.
+
+        Args:
+            words: of the time column.
+            type_: of it.
+            marks: the watermark that each row saw.
+            low: the watermark before the step.
+            slices: the place is the start of the row's slice, else the end of its (tumbling) window.
+
+        Returns:
+            None where a row is late for a window, or wall time is not always as far from UTC.
+        """
+        zone = zone_of(self.zone)
+        if not zone.fixed:
+            return None
+        span = self.slide if slices else self.size
+        n = len(words)
+        places, seen = np.empty(n, np.int64), np.empty(n + 1, np.int64)
+        m = kernels.places_of_rows(
+            np.ascontiguousarray(words), type_.words_per_ms, int(zone.offsets[0]), span, self.offset, span,
+            0 if slices else span, np.ascontiguousarray(marks), low, places, seen,
+        )  # fmt: skip
+        return None if m < 0 else (places, seen[:m])
+
     def start_of(self, ends: Words) -> Words:
         """The starts of the windows with these ends."""
         if self.kind == "cumulate":

@@ -156,3 +156,49 @@ def assign_windows(walls, kind, size, slide, offset, rows, starts, ends):  # typ
             ends[m] = s + size + offset
             m += 1
     return m
+
+
+@kernel(f"int64({_RO1}, int64, int64, int64, int64, int64, int64, {_RO1}, int64, int64[::1], int64[::1])")
+def places_of_rows(words, unit, shift, span, offset, after, spread, marks, low, places, seen):  # type: ignore[no-untyped-def]
+    """The window or slice of each row, where wall time is always as far from UTC and no row is late.
+
+    Args:
+        words: timestamps.
+        unit: words in a millisecond.
+        shift: wall time minus UTC in ms.
+        span: length of a window or slice, ms.
+        offset: that all are shifted by, ms.
+        after: from the start of a window or slice to the end of its first window, ms.
+        spread: from its start to what ``places`` gets, ms.
+        marks: the watermark that each row saw (may fall).
+        low: the watermark before the step.
+        places: int64[n], filled.
+        seen: int64[n + 1], filled with the watermarks seen, each once, rising, the one before the step first.
+
+    Returns:
+        The number of watermarks seen; -1 where a row is late for one of its windows.
+    """
+    seen[0] = low
+    m = 1
+    top = low
+    first = 0
+    last = 0  # words of the window: [first, last)
+    place = 0
+    fire = 0
+    for r in range(len(words)):
+        w = words[r]
+        if w < first or w >= last:
+            t = w // unit + shift - offset
+            start = t // span * span + offset
+            first = (start - shift) * unit
+            last = first + span * unit
+            place = start + spread
+            fire = start + after - 1 - shift
+        if marks[r] > top:
+            top = marks[r]
+            seen[m] = top
+            m += 1
+        if fire <= top:
+            return -1
+        places[r] = place
+    return m

@@ -14,7 +14,7 @@ from deras.core.schema import Field, Schema
 from deras.core.time import MAX_WATERMARK, MIN_WATERMARK
 from deras.core.types import BIGINT, timestamp, timestamp_ltz
 from deras.engine.accumulator import Accumulator
-from deras.engine.kernels import agg, join
+from deras.engine.kernels import agg_merge, join
 from deras.engine.kernels import session as k
 from deras.engine.operator import Operator, Out
 from deras.engine.operators.window_aggregate import WindowAggregate
@@ -431,7 +431,7 @@ class _Cells(_Sessions):
             roots, places = np.unique(into, return_inverse=True)
             cells = groups.cells(roots)
             own = slice(groups.groups.cell0, groups.groups.cell0 + groups.extra)
-            agg.merge_cells(
+            agg_merge.merge_cells(
                 gone,
                 np.ascontiguousarray(places.reshape(-1)),
                 groups.groups.tab,

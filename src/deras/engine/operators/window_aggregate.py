@@ -15,7 +15,7 @@ from deras.core.errors import InternalError, PlanError
 from deras.core.time import MAX_WATERMARK, MIN_WATERMARK
 from deras.core.types import BIGINT, timestamp_ltz
 from deras.engine.accumulator import Accumulator
-from deras.engine.kernels import agg as k
+from deras.engine.kernels import agg_merge as k
 from deras.engine.operator import Operator, Out, RowErrors
 from deras.engine.operators.window_table import time_column
 from deras.engine.rejects import reject_errors, reject_rows
@@ -104,11 +104,14 @@ class WindowAggregate(Operator):
             layout if layout is not None else [*range(made), *("start", "end", "time")[: len(schema) - made]]
         )
         types = [_END, *(input[i].type for i in self.keys)]
-        self._groups = Accumulator(types, self.calls, input, updating=not input_append, released=True, extra=1)
+        # Own cells: the number of the group's first row, and where there are slices the id of its key.
+        extra = 1 if kind == "tumble" else 2
+        self._groups = Accumulator(types, self.calls, input, updating=not input_append, released=True, extra=extra)
         self._sliced = kind != "tumble" and self._groups.mergeable
         self._slice = slide_ms
         self._values: dict[str, Any] = {}
-        self._merge: Index
+        self._keyed: Index
+        self._fired = 0
         self._rebuild = False
         self._clear()
 
@@ -125,8 +128,9 @@ class WindowAggregate(Operator):
         self._groups.open(state)
         self._values = state.values("window")
         if self._sliced:
+            # Keys with the number of their groups, and their place in the window that fires.
             types = [self.input[i].type for i in self.keys]
-            self._merge = state.index("merge", types, 0, saved=False)
+            self._keyed = state.index("keys", types, 2, saved=False)
         state.on_restore(self._restored)
 
     def _restored(self) -> None:
@@ -161,6 +165,13 @@ class WindowAggregate(Operator):
             rows = np.flatnonzero(valid)
             delta = delta.take(rows)
             column = delta.columns[self.rowtime]
+        if self._sliced or self.windows.kind == "tumble":
+            found = self.windows.places(column.words(), column.type, delta.mark_array(), low, slices=self._sliced)
+            if found is not None:
+                dropped += self._take(delta, None, found[0])
+                if self._sliced:
+                    self._await_slices(low)
+                return Out(self._fire(high, found[1]), dropped)
         marks = np.maximum.accumulate(np.maximum(delta.mark_array(), low))
         walls = self.windows.walls(column.words(), column.type)
         lasts, total = self.windows.last_end(walls)
@@ -243,6 +254,8 @@ class WindowAggregate(Operator):
             ids = touched.ids[fresh]
             first = touched.first[fresh]
             tab[ids, cell] = arrival + 1 + (first if rows is None else rows[first])
+            if self._sliced:
+                self._key(ids, [taken.columns[i].take(first) for i in self.keys])
             self._list(ids, tab[ids, 0])
         groups.tidy()
         if not touched.errors:
@@ -254,6 +267,13 @@ class WindowAggregate(Operator):
         at = sorted(failed)
         errors = [RowErrors(np.array(at, np.int64), [failed[i] for i in at], "udf")]
         return reject_errors(delta, errors, self.origin, self.rowtime)
+
+    def _key(self, ids: Words, keys: list[Column]) -> None:
+        """New groups know their keys by id."""
+        found = self._keyed.lookup(keys, length=len(ids))
+        index = self._groups.groups
+        index.tab[ids, index.cell0 + self._groups.extra + 1] = found
+        k.hold(found, self._keyed.tab, self._keyed.cell0)
 
     def _note(self, ids: Words) -> None:
         """These groups got rows."""
@@ -283,6 +303,8 @@ class WindowAggregate(Operator):
         ids = index.ids()
         ids = ids[np.argsort(index.tab[ids, index.cell0 + self._groups.extra], kind="stable")]
         if len(ids):
+            if self._sliced:
+                self._key(ids, index.key_columns(ids)[1:])
             self._list(ids, index.tab[ids, 0])
         if self._sliced:
             self._await_slices(low)
@@ -336,8 +358,9 @@ class WindowAggregate(Operator):
             else:
                 columns.append(made[int(item)].with_type(field.type))
         # What was the watermark just before the one that fired it: the greatest one seen below.
-        marks = seen[np.maximum(np.searchsorted(seen, fire, "left") - 1, 0)]
-        return Delta(self.schema, columns, None, marks, len(ends))
+        one = len(ends) > 0 and ends[0] == ends[-1]  # windows come by their ends
+        marks = seen[np.maximum(np.searchsorted(seen, fire[:1] if one else fire, "left") - 1, 0)]
+        return Delta(self.schema, columns, None, int(marks[0]) if one else marks, len(ends))
 
     # ---- slices
 
@@ -391,30 +414,34 @@ class WindowAggregate(Operator):
         start = int(self.windows.start_of(np.array([end], np.int64))[0])
         groups = self._groups
         parts = [p for s in range(start, end, self._slice) for p in self._members.get(s, ())]
-        ids = np.concatenate(parts)
         index = groups.groups
-        if len(parts) > 1:
-            ids = ids[np.argsort(index.tab[ids, index.cell0 + groups.extra], kind="stable")]
-        keys = index.key_columns(ids)[1:]
-        found = self._merge.lookup(keys, length=len(ids))
-        _, first, inverse = np.unique(found, return_index=True, return_inverse=True)
-        order = np.argsort(first)
-        rank = np.empty(len(order), np.int64)
-        rank[order] = np.arange(len(order))
-        cells = np.zeros((len(order), groups.width), np.int64)
-        k.merge_cells(ids, rank[inverse.reshape(-1)], index.tab, index.cell0, groups.ops, cells)
-        self._merge.release(found[first])
-        rows = first[order]
+        own = index.cell0 + groups.extra
+        ids = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        if len(parts) > 1 and not k.rising(ids, index.tab, own):
+            ids = ids[np.argsort(index.tab[ids, own], kind="stable")]
+        cells, rows = np.empty((len(ids), groups.width), np.int64), np.empty(len(ids), np.int64)
+        self._fired += 1
+        keyed = self._keyed
+        n = k.merge_slices(
+            ids, index.tab, index.cell0, groups.width, own + 1, groups.ops, keyed.tab, keyed.cell0 + 1, self._fired,
+            cells, rows,
+        )  # fmt: skip
+        cells, rows = cells[:n], rows[:n]
         if groups.layouts.updating:
             alive = cells[:, 1] > 0
             cells, rows = np.ascontiguousarray(cells[alive]), rows[alive]
-        results = groups.results(cells, ids[rows])
-        return self._out([c.take(rows) for c in keys], results, np.full(len(rows), end, np.int64), seen)
+        ends = np.full(len(rows), end, np.int64)
+        return self._out(index.key_columns(rows)[1:], groups.results(cells, rows), ends, seen)
 
     def _drop_slices(self, passed: int) -> None:
         while self._slices and self._slices[0][0] <= passed:
             _, start = heapq.heappop(self._slices)
             for part in self._members.pop(start, ()):
+                index, keyed = self._groups.groups, self._keyed
+                gone = np.empty(len(part), np.int64)
+                key = index.cell0 + self._groups.extra + 1
+                n = k.let_go(part, index.tab, key, keyed.tab, keyed.cell0, gone)
+                keyed.release(gone[:n])
                 self._groups.release(part)
 
     def explain(self) -> dict[str, Any]:
