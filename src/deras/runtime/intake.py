@@ -7,6 +7,7 @@ import threading
 from typing import TYPE_CHECKING
 
 from deras.core.time import MIN_WATERMARK
+from deras.runtime.allocator import keep_freed_memory
 from deras.runtime.sources import Batch
 from deras.runtime.stepper import Stopped
 
@@ -69,6 +70,7 @@ class Intake:
 
     def start(self) -> None:
         """Let the threads run."""
+        keep_freed_memory()
         self._grow()
 
     def _grow(self) -> None:

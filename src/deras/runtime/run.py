@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass, field
+from time import thread_time
 from typing import TYPE_CHECKING, Any
 
 from deras.core.errors import DerasError, ExternalError, PlanError, RowError
@@ -11,6 +12,7 @@ from deras.core.time import MAX_WATERMARK, MIN_WATERMARK, Tick
 from deras.engine.graph import Graph
 from deras.engine.operator import Feed, Operator
 from deras.engine.state import State
+from deras.runtime.allocator import give_back_freed_memory
 from deras.runtime.intake import Intake
 from deras.runtime.resuming import resumes, saved_state, without
 from deras.runtime.settings import duration_text
@@ -417,14 +419,14 @@ class Run:
 
     def _one(self, feeds: dict[int, list[Feed]]) -> None:
         clock = self.env.clock
-        began = clock.monotonic()
+        began, worked = clock.monotonic(), thread_time()
         now = clock.now()
         result = self.graph.step(feeds, epoch=self.epoch, now=now)
         for r, node in zip(result.dropped, result.droppers):
             self._reject(self._table_of(node), [r], now)
         self._deliver(result, now)
         ended = clock.monotonic()
-        took = (ended - began) * 1000
+        took = (thread_time() - worked) * 1000  # work: smaller steps do not help against waiting
         s = self.env.settings
         if took > 1.5 * s.step_ms:
             self._rows_cap = max(1024, self._rows_cap // 2)
@@ -482,8 +484,10 @@ class Run:
     def free_retired(self) -> None:
         """Give back the memory of operators that are over (large state takes a while). Any thread."""
         gone, self.retired = self.retired, []
-        for operator, _ in gone:
-            vars(operator).clear()  # cycles of operator and state would wait for the collector
+        if gone:
+            while gone:
+                vars(gone.pop()[0]).clear()  # cycles of operator and state would wait for the collector
+            give_back_freed_memory()
 
     def _done(self, flow: Attached) -> None:
         flow.done = True
