@@ -297,3 +297,34 @@ def test_what_is_read_later_is_what_was_joined(keyed: int, ttl: tuple[int, int])
             general.step(flip(Step(d), keyed).inputs(2), now=i + 1)
     assert h.run.rows() == general.run.rows()
     assert len(h.run.rows()) > 1000
+
+
+def test_marks_live_as_long_as_rows() -> None:
+    h = Harness(lambda: key_join(mark=2, ttl=(10, 0)))
+    h.step([Delta.of(MARKED, [(1, "a", False)]), None], now=5)
+    h.step([None, Delta.of(OTHER, [("x", 1)])], now=14)
+    assert h.state.size().rows == 1
+    h.step([None, Delta.of(OTHER, [("x", 1)])], now=15)
+    # The mark is gone, and the row waits.
+    assert (h.state.size().rows, h.state.size().keys) == (1, 1)
+    h.step([Delta.of(MARKED, [(1, "a", True)]), None], now=16)
+    assert h.run.rows() == [(1, "a", "x", 1)]
+
+
+@pytest.mark.parametrize("mark", [None, 2])
+def test_rows_and_marks_move_when_others_are_forgotten(mark: int | None) -> None:
+    h = Harness(lambda: key_join(mark=mark, ttl=(2, 1)))
+    n, got = 3000, 0
+    for i in range(24):
+        ids = range(i * n, i * n + n)
+        rows = [(k, str(k), k % 2 == 0) if mark else (k, str(k)) for k in ids]
+        h.step([Delta.of(MARKED if mark else KEYED, rows), None], now=i + 1)
+        # Those that came with the step before are there, those before them not.
+        asked = [("x", k) for k in range(max(0, (i - 2) * n), i * n, 3)]
+        out = h.step([None, Delta.of(OTHER, asked)], now=i + 1)
+        want = [k for _, k in asked if k >= (i - 1) * n and (mark is None or k % 2 == 0)]
+        found = [] if out is None else out.rows()
+        assert [(r[0], r[1], r[3]) for r in found] == [(k, str(k), k) for k in want]
+        got += len(found)
+    assert got > n
+    assert h.state.size().parts["rows"] < 4 << 20
