@@ -65,7 +65,7 @@ def _number(x: pl.Expr, s: SqlType, d: SqlType) -> pl.Expr:
             cut = decimals.divide_down(decimals.wide(x), decimals.power10(s.scale)) if s.scale else x
             return cut.cast(_INTS[d.kind], wrap_numerical=True)
         value = x.cast(pl.Float64)
-        value = value / (10.0**s.scale) if s.scale else value
+        value = decimals.quotient(value, 10.0**s.scale) if s.scale else value
         return value.cast(pl.Float32) if d.kind is Kind.FLOAT else value
     if d.is_integer:
         # Java: NaN is 0, infinities are the ends; below INT it goes through INT and wraps.

@@ -41,6 +41,17 @@ def narrow_safe(t: SqlType) -> bool:
     return t.precision <= 18
 
 
+def quotient(a: pl.Expr, b: pl.Expr | float) -> pl.Expr:
+    """A / b of floats by a constant, as IEEE says.
+
+    Of several values and one divisor Polars multiplies by the reciprocal, which is rounded otherwise: 3 / 10.0 would be
+    0.30000000000000004 in a step of two rows, and 0.3 in one of one.
+    """
+    divisor = pl.lit(b, dtype=pl.Float64) if isinstance(b, float) else b
+    # A column of the divisor; what Polars knows to be the same for all rows would be one value again.
+    return a / (a.is_nan().cast(pl.Float64) * 0.0 + divisor)
+
+
 def divide_half_up(a: pl.Expr, b: pl.Expr) -> pl.Expr:
     """Int128 a / b rounded half away from zero; NULL where b is 0."""
     magnitude = a.abs()

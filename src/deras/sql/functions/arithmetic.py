@@ -179,7 +179,7 @@ def _round(c: CallContext, x: pl.Expr, *places: pl.Expr) -> pl.Expr:
 
 def _round_tens(x: pl.Expr, digits: int) -> pl.Expr:
     step = 10.0**-digits
-    return (x / step).round(0, mode="half_away_from_zero") * step
+    return decimals.quotient(x, step).round(0, mode="half_away_from_zero") * step
 
 
 @scalar("ROUND(number[, integer])", result=_round_type)
@@ -207,7 +207,7 @@ def truncate(c: CallContext, x: pl.Expr, *places: pl.Expr) -> pl.Expr:
     if source.is_approximate:
         step = 10.0**digits
         scaled = x * step
-        cut_ = pl.when(scaled < 0).then(scaled.ceil()).otherwise(scaled.floor()) / step
+        cut_ = decimals.quotient(pl.when(scaled < 0).then(scaled.ceil()).otherwise(scaled.floor()), step)
         return pl.when(scaled.is_finite()).then(cut_).otherwise(x)
     drop = source.scale - digits
     if drop <= 0:

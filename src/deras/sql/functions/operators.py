@@ -88,10 +88,16 @@ def _multiply_exact(c: CallContext, a: pl.Series, b: pl.Series) -> pl.Series:
     return decimals.series(out, c.type)
 
 
+def _check_divisor(c: CallContext, b: pl.Expr) -> None:
+    if not (c.literal and c.literal[1] and c.constants[1]):
+        c.fail(b == 0, "division by zero")
+
+
 def _divide(c: CallContext, a: pl.Expr, b: pl.Expr) -> pl.Expr:
-    c.fail(b == 0, "division by zero")
+    _check_divisor(c, b)
     if c.type.is_approximate:
-        return a / b if c.type.kind is Kind.DOUBLE else (a / b).cast(pl.Float32)
+        made = decimals.quotient(a, b) if c.literal and c.literal[1] else a / b
+        return made if c.type.kind is Kind.DOUBLE else made.cast(pl.Float32)
     quotient = a // b
     # Polars rounds down, SQL toward zero.
     return quotient + ((quotient * b != a) & ((a < 0) != (b < 0))).cast(quotient_type(c.type))
@@ -123,7 +129,7 @@ def _divide_exact(c: CallContext, a: pl.Series, b: pl.Series) -> Any:
 
 
 def _remainder(c: CallContext, a: pl.Expr, b: pl.Expr) -> pl.Expr:
-    c.fail(b == 0, "division by zero")
+    _check_divisor(c, b)
     if c.type.kind is Kind.DECIMAL:
         x, y = c.types
         s = max(x.scale, y.scale)
@@ -134,7 +140,8 @@ def _remainder(c: CallContext, a: pl.Expr, b: pl.Expr) -> pl.Expr:
     if c.type.is_approximate:
         return a - (a / b).fill_nan(0.0).sign() * (a / b).abs().floor() * b
     rest = a % b
-    return pl.when((rest != 0) & ((a < 0) != (b < 0))).then(rest - b).otherwise(rest)
+    other_sign = a < 0 if c.literal and c.literal[1] and (c.constants[1] or 0) > 0 else (a < 0) != (b < 0)
+    return pl.when((rest != 0) & other_sign).then(rest - b).otherwise(rest)
 
 
 _ADD = _function("+", _add)
