@@ -21,7 +21,7 @@ from deras.core.errors import CorruptError, ExternalError
 from deras.core.records import PAD, Block, Offset, Records
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from deras.core.contracts import Format
@@ -411,6 +411,7 @@ class FrameReader(Reader):
         schema: all columns of the table, metadata columns too.
         at: where an earlier run stopped.
         partition: metadata columns that the names of its folders give.
+        wanted: columns that are read, the others are NULL; None: all.
     """
 
     def __init__(
@@ -420,6 +421,7 @@ class FrameReader(Reader):
         schema: Schema,
         at: Offset | None = None,
         partition: dict[str, Any] | None = None,
+        wanted: Sequence[int] | None = None,
     ) -> None:
         self._path = path
         self._partition = partition or {}
@@ -428,6 +430,7 @@ class FrameReader(Reader):
         self._row = int(at["row"]) if at else 0
         self._at = at
         self._physical = [i for i, f in enumerate(schema) if f.metadata_key is None]
+        self._wanted = set(range(len(schema)) if wanted is None else wanted)
         self._rows: Iterator[Delta] | None = None
         self._size = 0
         self._metadata: dict[str, Any] = {}
@@ -455,7 +458,8 @@ class FrameReader(Reader):
         self._rows = self._skipped(self._row)
 
     def _skipped(self, skip: int) -> Iterator[Delta]:
-        for delta in self._format.read_file(self._path, self._schema.select(self._physical)):
+        wanted = [place for place, i in enumerate(self._physical) if i in self._wanted]
+        for delta in self._format.read_file(self._path, self._schema.select(self._physical), wanted):
             if skip >= len(delta):
                 skip -= len(delta)
                 continue
@@ -467,11 +471,15 @@ class FrameReader(Reader):
             return delta
         columns = iter(delta.columns)
         made = []
-        for f in self._schema:
+        n = len(delta)
+        for i, f in enumerate(self._schema):
             if f.metadata_key is None:
                 made.append(next(columns))
+            elif i not in self._wanted:
+                made.append(Column.nulls(f.type, n))
             else:
-                made.append(Column.of_values(f.type, [self._metadata[f.metadata_key]] * len(delta)))
+                one = Column.of_values(f.type, [self._metadata[f.metadata_key]])
+                made.append(one.take(np.zeros(n, np.int64)))
         return Delta(self._schema, made, length=len(delta))
 
     def close(self) -> None:

@@ -77,6 +77,11 @@ class FileSource(Source):
                 raise PlanError(f"table '{table.name}' cannot be replayed: its rowtime is no timestamp")
             self._pace = Pace(table.clock, speed)
         self._count = 0
+        self._wanted: tuple[int, ...] | None = None
+
+    def want(self, columns: Sequence[int]) -> None:
+        """Columnar files are read by column."""
+        self._wanted = tuple(columns)
 
     def parts(self) -> list[str]:
         """The files' paths relative to the folder (``""`` for a single file), sorted."""
@@ -106,7 +111,7 @@ class FileSource(Source):
             used = [k for k in keys if k in types]
             given = values_of(below, used, [types[k] for k in used], default)
         if self._format.columnar:
-            inner: Reader = FrameReader(path, self._format, schema, at, given)
+            inner: Reader = FrameReader(path, self._format, schema, at, given, self._wanted)
             decoder = None
         else:
             physical = schema.select(self._physical)

@@ -104,6 +104,12 @@ class Source(abc.ABC):
     def open(self, part: str, at: Offset | None) -> Reader:
         """Begin to read at an offset that an earlier run gave, or at the start."""
 
+    def want(self, columns: Sequence[int]) -> None:  # noqa: B027 (optional)
+        """Told before ``open``: the positions in the schema that anybody reads.
+
+        Readers that give deltas may leave the other columns NULL.
+        """
+
     def collect(self, intake: Intake) -> None:
         """Begin to append to the intake log (only where ``intake`` is True)."""
         raise NotImplementedError

@@ -162,7 +162,8 @@ class Run:
 
             at = datetime.datetime.fromtimestamp(now / 1000, datetime.UTC).isoformat(sep=" ", timespec="seconds")
             added.notes.append(f"counts from {at}: table '{spec.table}' cannot be read again")
-        held.widen(spec.wanted)
+        if not held.widen(spec.wanted):
+            raise PlanError(f"table '{spec.table}' is being read without the columns that '{flow.key}' needs")
         flow.sources.append(held)
 
     def _source_name(
@@ -178,7 +179,7 @@ class Run:
             about = self.manifest.sources.get(name) if self.manifest is not None else None
             if held is None and (about is None or not about["replayable"]):
                 return name
-            if held is not None and not (held.progressed and held.replayable):
+            if held is not None and not (held.progressed and held.replayable) and held.widen(spec.wanted):
                 return name
             if held is None and not flow.durable:
                 return f"{name}@{flow.id}"

@@ -144,6 +144,8 @@ class SourceNode:
         """Watermark of each part after the last step."""
         self.wanted = frozenset(spec.wanted)
         self.version = 0
+        self._fixed = False
+        self._widening = threading.Lock()
         self.listening_since: int | None = None
         self.decoded_rows = 0
         self.rejected_rows = 0
@@ -180,7 +182,10 @@ class SourceNode:
             arrival = any(self.spec.schema[i].metadata_key == "arrival-time" for i in self.wanted)
             origin = f"{self.connector.name}:{self.table}"
             return LoggedReader(self._log, self.table, part.offset, origin=origin, arrival=arrival)
-        return self.source.open(part.name, part.offset)
+        with self._widening:
+            self._fixed = self.context.format is not None and self.context.format.columnar
+            self.source.want(sorted(self.wanted))
+            return self.source.open(part.name, part.offset)
 
     @property
     def over(self) -> bool:
@@ -221,12 +226,16 @@ class SourceNode:
         """Names of parts that have come since."""
         return [n for n in self.source.parts() if n not in self.parts]
 
-    def widen(self, wanted: Sequence[int]) -> None:
-        """Also decode these columns from now on."""
-        more = self.wanted | frozenset(wanted)
-        if more != self.wanted:
-            self.wanted = more
-            self.version += 1
+    def widen(self, wanted: Sequence[int]) -> bool:
+        """Also read these columns from now on; False where it is too late, as readers are told once which they read."""
+        with self._widening:
+            more = self.wanted | frozenset(wanted)
+            if more != self.wanted:
+                if self._fixed:
+                    return False
+                self.wanted = more
+                self.version += 1
+            return True
 
     def part_watermark(self, part: Part) -> int:
         """How far a part is in event time: what its reader knows, else what went through."""
