@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from deras.core.column import Column
 from deras.core.delta import Delta
-from deras.core.later import TOGETHER, WORTH, LateColumn, Pick, late_concat, late_gather, late_take
+from deras.core.later import TOGETHER, WORTH, LateColumn, Pick, late_concat, late_gather, late_take, settle
 from deras.core.schema import Schema
 from deras.core.types import BIGINT, DOUBLE, INT, STRING, array, decimal
 
@@ -118,4 +118,8 @@ def test_of_few_rows_all_columns_are_gathered_with_the_first() -> None:
     some = np.array([5, 3])
     assert (d.take(some).values(), c.take(some).values()) == ([-5, -3], [5, 3])
     assert asked == [(TOGETHER + 9, (0,)), (3, None), (2, None)]
+    both = settle(Delta(many.schema, late_gather([BIGINT, BIGINT], gather, np.arange(WORTH))))
+    assert len(asked) == 4
+    assert [c.values()[-1] for c in both.columns] == [WORTH - 1, 1 - WORTH]
+    assert len(asked) == 4
     assert late_gather([BIGINT, BIGINT], gather, np.arange(WORTH - 1))[1].values() == [-i for i in range(WORTH - 1)]

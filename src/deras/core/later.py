@@ -62,6 +62,7 @@ class LateColumn(Column):
         if self._made is None:
             found = self._gather(self._pick.rows)
             self._made = found if found.type is self.type else found.with_type(self.type)
+            del self._gather, self._pick
         return self._made
 
     # What a column holds is asked for under these names only.
@@ -98,6 +99,10 @@ class LateColumn(Column):
     def _has_valid(self, value: bool) -> None:
         self._forced()._has_valid = value
 
+    def settle(self) -> None:
+        """Gather it now; nothing else is held afterwards."""
+        self._forced()
+
     def take(self, rows: Places) -> Column:
         """The rows at these positions, in this order; not gathered yet if this one is not."""
         if self._made is not None:
@@ -115,6 +120,14 @@ class LateColumn(Column):
         if self._made is not None:
             return self._made.with_type(type_)
         return LateColumn(type_, self._gather, self._pick)
+
+
+def settle(delta: Delta) -> Delta:
+    """The same delta, with all that is to be gathered gathered now: for who keeps it beyond the step, or elsewhere."""
+    for c in delta.columns:
+        if isinstance(c, LateColumn):
+            c.settle()
+    return delta
 
 
 class _Source:

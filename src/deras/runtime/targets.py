@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from deras.core.errors import DerasError, InternalError
+from deras.core.later import settle
 from deras.core.time import MAX_WATERMARK, MIN_WATERMARK, Tick
 from deras.runtime.tables import open_table
 
@@ -84,6 +85,8 @@ class Listeners:
 
     def send(self, changes: Changes) -> None:
         """Call all; forget the closed ones."""
+        if changes.delta is not None:
+            settle(changes.delta)  # they read it when they like
         for s in self._all:
             s.send(changes)
         if any(s.callback is None for s in self._all):
@@ -125,7 +128,7 @@ class SinkTarget:
     def write(self, delta: Delta, tick: Tick) -> None:
         """Hand changes over; may block."""
         assert self.writer is not None  # noqa: S101
-        self.writer.write(delta, tick)
+        self.writer.write(settle(delta), tick)  # it may keep rows for later
         self.rows += delta.length
 
     def prepare(self, epoch: int, watermark: int = MIN_WATERMARK) -> dict[str, Any] | None:
