@@ -42,8 +42,6 @@ _ONE = np.uint64(1)
 
 _RO1 = "Array(int64, 1, 'C', readonly=True)"
 _RO2 = "Array(int64, 2, 'C', readonly=True)"
-_ROV = "Array(uint64, 2, 'C', readonly=True)"
-_ROB = "Array(uint8, 1, 'C', readonly=True)"
 
 
 @helper
@@ -71,36 +69,6 @@ def mix_bytes(h: int, address: int, length: int) -> int:
     return mix(h, load64_at(address + length - 8))
 
 
-@kernel(f"void({_RO1}, {_ROB}, int64[:, ::1], int64, int64, int64, uint64[::1])")
-def pack_words(words, valid, keys, j, mask, bit, hashes):
-    """One column of words into the packed keys and the hashes."""
-    nulls = len(valid) > 0
-    for k in range(len(words)):
-        if nulls and valid[k] == 0:
-            keys[k, j] = 0
-            keys[k, mask] |= np.int64(_ONE << np.uint64(bit))
-            hashes[k] = mix(hashes[k], _NULL)
-        else:
-            keys[k, j] = words[k]
-            hashes[k] = mix(hashes[k], np.uint64(words[k]))
-
-
-@kernel(f"void({_RO2}, {_ROB}, int64[:, ::1], int64, int64, int64, uint64[::1])")
-def pack_limbs(limbs, valid, keys, j, mask, bit, hashes):
-    """One wide DECIMAL column into the packed keys and the hashes."""
-    nulls = len(valid) > 0
-    for k in range(len(limbs)):
-        if nulls and valid[k] == 0:
-            keys[k, j] = 0
-            keys[k, j + 1] = 0
-            keys[k, mask] |= np.int64(_ONE << np.uint64(bit))
-            hashes[k] = mix(hashes[k], _NULL)
-        else:
-            keys[k, j] = limbs[k, 0]
-            keys[k, j + 1] = limbs[k, 1]
-            hashes[k] = mix(mix(hashes[k], np.uint64(limbs[k, 0])), np.uint64(limbs[k, 1]))
-
-
 @helper
 def clean_view(length: int, v0: int, v1: int) -> tuple[int, int]:
     """A short view with nothing but zeros after its text."""
@@ -111,31 +79,6 @@ def clean_view(length: int, v0: int, v1: int) -> tuple[int, int]:
     elif length < 12:
         v1 &= (_ONE << np.uint64(8 * (length - 4))) - _ONE
     return v0, v1
-
-
-@kernel(f"void({_ROV}, {_RO1}, {_ROB}, int64[:, ::1], int64, int64, int64, uint64[::1])")
-def pack_views(views, bases, valid, keys, j, mask, bit, hashes):
-    """One text column into the packed keys and the hashes; long texts by address."""
-    nulls = len(valid) > 0
-    for k in range(len(views)):
-        if nulls and valid[k] == 0:
-            keys[k, j] = 0
-            keys[k, j + 1] = 0
-            keys[k, mask] |= np.int64(_ONE << np.uint64(bit))
-            hashes[k] = mix(hashes[k], _NULL)
-            continue
-        v0 = views[k, 0]
-        v1 = views[k, 1]
-        length = np.int64(v0 & _LOW)
-        if length <= 12:
-            v0, v1 = clean_view(length, v0, v1)
-            hashes[k] = mix(mix(hashes[k], v0), v1)
-            keys[k, j + 1] = np.int64(v1)
-        else:
-            address = bases[np.int64(v1 & _LOW)] + np.int64(v1 >> _S32)
-            hashes[k] = mix_bytes(mix(hashes[k], v0), address, length)
-            keys[k, j + 1] = address
-        keys[k, j] = np.int64(v0)
 
 
 @helper
@@ -459,50 +402,71 @@ def regrow(slots, groups, first, stop, base, stride, bits, scratch):
 
 @kernel(
     f"int64({_RO1}, int64, int64[::1], {_RO2}, int64[:, ::1], uint64[::1], int64[:, ::1], int32[::1], int64[::1], "
-    "uint8[::1], int64[::1], int64[::1])"
+    "uint8[::1], int64[::1], int64[::1], int64[::1])"
 )
-def release(ids, width, kinds, columns, tab, slots, groups, free, meta, flags, bases, held):
-    """Take keys out; ids not in use are passed over. Gives the arena bytes that died."""
+def release(ids, width, kinds, columns, tab, slots, groups, free, meta, flags, bases, held, known):
+    """Take keys out; ids not in use are passed over. Gives the arena bytes that died.
+
+    ``known`` (one longer than ``ids``) takes the ids that the checkpoint has, and in the last place their number.
+    """
+    n = len(ids)
     died = np.int64(0)
-    for k in range(len(ids)):
-        if k + 8 < len(ids):
-            prefetch(tab, ids[k + 8])
-        d = ids[k]
-        if flags[d] & ALIVE == 0:
-            continue
-        h = row_hash(tab, d, columns, bases)
-        g = np.int64(h >> _S57)
-        tag = (h >> _S25) & _LOW
-        base = groups[g, 0]
-        shift = np.uint64(32 - groups[g, 1])
-        last = (np.int64(1) << groups[g, 1]) - 1
-        p = np.int64(tag >> shift)
-        mine = tag << _S32 | np.uint64(d + 1)
-        while slots[base + p] != mine:
-            p = (p + 1) & last
-        q = p
-        while True:
-            q = (q + 1) & last
-            x = slots[base + q]
-            if x == 0:
-                break
-            home = np.int64((x >> _S32) >> shift)
-            if ((q - home) & last) >= ((q - p) & last):
-                slots[base + p] = x
-                p = q
-        slots[base + p] = 0
-        groups[g, 2] -= 1
-        for j in range(width):
-            if kinds[j] == 2:
-                length = tab[d, j - 1] & 0xFFFFFFFF
-                if length > 12:
-                    size = HEADER + ((length + 7) & ~7)
-                    held[tab[d, j] & 0xFFFFFFFF] -= size
-                    died += size
-        free[meta[1]] = np.int32(d)
-        meta[1] += 1
-        meta[2] -= 1
-        flags[d] = 0
+    written = np.int64(0)
+    hashes = np.empty(_BATCH, np.uint64)
+    for s in range(0, n, _BATCH):
+        e = min(s + _BATCH, n)
+        for k in range(s, e):
+            prefetch(tab, ids[k])
+            prefetch(flags, ids[k])
+        for k in range(s, e):
+            if flags[ids[k]] & ALIVE == 0:
+                continue
+            h = row_hash(tab, ids[k], columns, bases)
+            hashes[k - s] = h
+            g = np.int64(h >> _S57)
+            prefetch(slots, groups[g, 0] + np.int64(((h >> _S25) & _LOW) >> np.uint64(32 - groups[g, 1])))
+        for k in range(s, e):
+            d = ids[k]
+            # An id may be given twice.
+            if flags[d] & ALIVE == 0:
+                continue
+            if flags[d] & SAVED:
+                known[written] = d
+                written += 1
+            h = hashes[k - s]
+            g = np.int64(h >> _S57)
+            tag = (h >> _S25) & _LOW
+            base = groups[g, 0]
+            shift = np.uint64(32 - groups[g, 1])
+            last = (np.int64(1) << groups[g, 1]) - 1
+            p = np.int64(tag >> shift)
+            mine = tag << _S32 | np.uint64(d + 1)
+            while slots[base + p] != mine:
+                p = (p + 1) & last
+            q = p
+            while True:
+                q = (q + 1) & last
+                x = slots[base + q]
+                if x == 0:
+                    break
+                home = np.int64((x >> _S32) >> shift)
+                if ((q - home) & last) >= ((q - p) & last):
+                    slots[base + p] = x
+                    p = q
+            slots[base + p] = 0
+            groups[g, 2] -= 1
+            for j in range(width):
+                if kinds[j] == 2:
+                    length = tab[d, j - 1] & 0xFFFFFFFF
+                    if length > 12:
+                        size = HEADER + ((length + 7) & ~7)
+                        held[tab[d, j] & 0xFFFFFFFF] -= size
+                        died += size
+            free[meta[1]] = np.int32(d)
+            meta[1] += 1
+            meta[2] -= 1
+            flags[d] = 0
+    known[n] = written
     return died
 
 
@@ -586,13 +550,6 @@ def clean(number, used, tab, flags, bases, chunk, fill, held):
         at += HEADER + ((length + 7) & ~7)
     held[number] = 0
     return moved
-
-
-@kernel("void(uint64[::1], uint8[::1])")
-def key_groups(hashes, groups):
-    """The key-group of each hash that the pack kernels made."""
-    for k in range(len(hashes)):
-        groups[k] = np.uint8(finish(hashes[k]) >> _S57)
 
 
 SEED = _SEED

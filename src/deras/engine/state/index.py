@@ -207,18 +207,16 @@ class Index:
         ids = np.ascontiguousarray(ids, np.int64)
         if not len(ids):
             return
-        if self.saved:
-            state = self._flags.array[ids]
-            known = ids[(state & (k.ALIVE | k.SAVED)) == (k.ALIVE | k.SAVED)]
-            if len(known):
-                known = np.unique(known)
-                self._deleted.append(self.key_columns(known))
-                self._deleted_rows.append(len(known))
         arena = self._arena
+        known = np.empty(len(ids) + 1, np.int64)
         arena.dead += k.release(
             ids, self.shape.width, self.shape.kinds, self.shape.columns, self._tab.array, self._slots.array,
-            self._groups, self._free.array, self._meta, self._flags.array, arena.bases, arena.held,
+            self._groups, self._free.array, self._meta, self._flags.array, arena.bases, arena.held, known,
         )  # fmt: skip
+        if self.saved and known[-1]:
+            # Their words are still there.
+            self._deleted.append(self.key_columns(known[: known[-1]]))
+            self._deleted_rows.append(int(known[-1]))
         if arena.dead:
             arena.tidy(self._clean)
 

@@ -12,6 +12,7 @@ from deras.core.column import Column, Views
 from deras.core.errors import InternalError
 from deras.core.types import Layout, SqlType
 from deras.engine.kernels import index as k
+from deras.engine.kernels import pack as pk
 from deras.engine.kernels import segments as sk
 
 if TYPE_CHECKING:
@@ -85,16 +86,16 @@ class KeyShape:
                 valid = plain(valid, np.uint8)
             match self.types[i].layout:
                 case Layout.WORDS:
-                    k.pack_words(plain(column.words(), np.int64), valid, keys, j, mask, i % 64, hashes)
+                    pk.pack_words(plain(column.words(), np.int64), valid, keys, j, mask, i % 64, hashes)
                 case Layout.FLOATS:
                     words = plain(column.floats(), np.float64).view(np.int64)
-                    k.pack_words(words, valid, keys, j, mask, i % 64, hashes)
+                    pk.pack_words(words, valid, keys, j, mask, i % 64, hashes)
                 case Layout.LIMBS:
-                    k.pack_limbs(plain(column.limbs(), np.int64), valid, keys, j, mask, i % 64, hashes)
+                    pk.pack_limbs(plain(column.limbs(), np.int64), valid, keys, j, mask, i % 64, hashes)
                 case _:
                     views = column.views()
                     at = plain(views.views, np.uint64)
-                    k.pack_views(at, views.bases(), valid, keys, j, mask, i % 64, hashes)
+                    pk.pack_views(at, views.bases(), valid, keys, j, mask, i % 64, hashes)
         return keys, hashes
 
     def plan(self, columns: Sequence[Column], n: int, rows: Any = None) -> tuple[npt.NDArray[np.int64], list[Any]]:
@@ -142,7 +143,7 @@ class KeyShape:
         """The key-group (0..127) of each row: stable between versions, machines and runs."""
         _, hashes = self.pack(columns, n)
         groups = np.empty(n, np.uint8)
-        k.key_groups(hashes, groups)
+        pk.key_groups(hashes, groups)
         return groups
 
     def read(
