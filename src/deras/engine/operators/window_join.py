@@ -33,8 +33,9 @@ class WindowJoin(Operator):
     """Joins insert-only inputs whose rows carry the end of their window; insert-only, by window end.
 
     Rows wait in lists by window. When the watermark reaches a window's last millisecond, its rows are joined by a hash
-    of their keys and forgotten. A row is late, and rejected, when the watermark that it saw had reached that: of both
-    inputs' watermarks the lesser one counts.
+    of their keys and forgotten. Rows whose window ends in the step in which they come never enter the state. A row is
+    late, and rejected, when the watermark that it saw had reached that: of both inputs' watermarks the lesser one
+    counts.
 
     Args:
         left: schema of the first input.
@@ -103,6 +104,8 @@ class WindowJoin(Operator):
         self._values = state.values("window")
         self._waiting: list[tuple[int, int]] = []
         self._known: set[int] = set()
+        # By side and window the rows of this step whose window ends in it.
+        self._passing: tuple[dict[int, Delta], dict[int, Delta]] = ({}, {})
         state.on_restore(self._rebuild)
 
     def _rebuild(self) -> None:
@@ -112,8 +115,8 @@ class WindowJoin(Operator):
         self._expect(self._windows.key_columns(self._windows.ids())[0].words())
 
     def _expect(self, ends: Ids) -> None:
-        """Wait for these windows (words of their ends)."""
-        fresh = [e for e in np.unique(ends).tolist() if e not in self._known]
+        """Wait for these windows (words of their ends, each once)."""
+        fresh = [e for e in ends.tolist() if e not in self._known]
         if fresh:
             self._known.update(fresh)
             for at, end in zip(self._fire_at(np.array(fresh, np.int64)).tolist(), fresh, strict=True):
@@ -144,7 +147,7 @@ class WindowJoin(Operator):
                     self._values["right"] = max(int(marks[-1]), int(self._values.get("right", MIN_WATERMARK)))
                     marks = np.clip(marks, low, high)
                 seen.append(marks)
-                self._take(side, delta, marks, dropped)
+                self._take(side, delta, marks, high, dropped)
         fired: list[Delta] = []
         if self._waiting and self._waiting[0][0] <= high:
             moments = np.unique(np.concatenate(seen))
@@ -158,11 +161,14 @@ class WindowJoin(Operator):
                 s.tidy()
         return Out(Delta.concat(fired) if fired else None, dropped)
 
-    def _take(self, side: int, delta: Delta, marks: Ids, dropped: list[Rejected]) -> None:
+    def _take(self, side: int, delta: Delta, marks: Ids, high: int, dropped: list[Rejected]) -> None:
         ends = delta.columns[self.ends[side]].words()
         marks = np.maximum.accumulate(marks)
-        late = self._fire_at(ends) <= marks
-        if late.any():
+        begins = _begins(ends)
+        heads = ends[begins[:-1]]
+        # Marks rise, so a run of rows of one window has a late one if its last is late.
+        if (self._fire_at(heads) <= marks[begins[1:] - 1]).any():
+            late = self._fire_at(ends) <= marks
             rows = np.flatnonzero(late)
             messages = [
                 f"late for the window that ended at {_text(e // self._unit)}: the watermark was {_text(m)}"
@@ -176,10 +182,23 @@ class WindowJoin(Operator):
                 delta = delta.take(keyed)
         if not delta.length:
             return
-        column = delta.columns[self.ends[side]]
-        ids = self._windows.lookup([column], length=delta.length)
+        ends = delta.columns[self.ends[side]].words()
+        if (ends[1:] < ends[:-1]).any():
+            # Only the order in a window matters.
+            delta = delta.take(np.argsort(ends, kind="stable"))
+            ends = delta.columns[self.ends[side]].words()
+        begins = _begins(ends)
+        heads = ends[begins[:-1]]
+        self._expect(heads)
+        passing = self._fire_at(heads) <= high
+        for q in np.flatnonzero(passing).tolist():
+            self._passing[side][int(heads[q])] = delta.slice(int(begins[q]), int(begins[q + 1]))
+        if passing.all():
+            return
+        if passing.any():
+            delta = delta.take(np.flatnonzero(np.repeat(~passing, np.diff(begins))))
+        ids = self._windows.lookup([delta.columns[self.ends[side]]], length=delta.length)
         self._sides[side].apply(delta.columns, None, delta.length, ids)
-        self._expect(column.words())
 
     # ---- a window's end
 
@@ -187,10 +206,7 @@ class WindowJoin(Operator):
         words = np.array([end], np.int64)
         window = self._windows.lookup([Column.of_words(self._windows.types[0], words)], insert=False)
         rows = [self._members(s, window) for s in self._sides]
-        left, right = (
-            Delta(schema, side.segments.take(ids), None, mark, len(ids))
-            for schema, side, ids in zip(self.inputs, self._sides, rows, strict=True)
-        )
+        left, right = (self._rows_of(i, end, rows[i], mark) for i in (0, 1))
         has = np.zeros(left.length, bool), np.zeros(right.length, bool)
         if left.length and right.length:
             self._pairs(left, right, has, mark, tick, fired, dropped)
@@ -204,11 +220,25 @@ class WindowJoin(Operator):
                 nothing = [Column.nulls(f.type, len(alone)) for f in self.inputs[1 - side]]
                 own = list(one.take(alone).columns)
                 fired.append(self._out([*own, *nothing] if side == 0 else [*nothing, *own], mark, len(alone)))
-        for s, ids in zip(self._sides, rows, strict=True):
-            s.segments.kill(ids)
-        self._windows.release(window)
+        if window[0] >= 0:
+            for s, ids in zip(self._sides, rows, strict=True):
+                s.segments.kill(ids)
+            self._windows.release(window)
+
+    def _rows_of(self, side: int, end: int, kept: Ids, mark: int) -> Delta:
+        """The rows of a window: those that waited, then those of this step."""
+        schema = self.inputs[side]
+        passing = self._passing[side].pop(end, None)
+        if passing is None or len(kept):
+            waited = Delta(schema, self._sides[side].segments.take(kept), None, mark, len(kept))
+            if passing is None:
+                return waited
+            passing = Delta.concat([waited, Delta(schema, passing.columns, None, mark, passing.length)])
+        return Delta(schema, passing.columns, None, mark, passing.length)
 
     def _members(self, side: RowSet, window: Ids) -> Ids:
+        if window[0] < 0:
+            return np.empty(0, np.int64)
         tab, cell = self._windows.tab, side.group_cell
         n = int(k.matches(window, tab, cell))
         outer, rows = np.empty(n + 1, np.int64), np.empty(n, np.int64)
@@ -226,6 +256,11 @@ class WindowJoin(Operator):
         dropped: list[Rejected],
     ) -> None:
         """Join the rows of one window by their keys; ``has`` is filled with who has a partner."""
+        if not self.keys[0] and min(left.length, right.length) == 1:
+            # One row meets all of the other side.
+            each = np.arange(max(left.length, right.length)), np.zeros(max(left.length, right.length), np.int64)
+            self._meet(left, right, each if right.length == 1 else each[::-1], has, mark, tick, fired, dropped)
+            return
         index = self._hash
         rows = regular.keyed_rows(right, self.keys[1], self.null_safe)
         there = np.arange(right.length) if rows is None else rows
@@ -247,27 +282,42 @@ class WindowJoin(Operator):
             outer, inner = outer[:m], inner[:m]
             if not m:
                 break
-            if self.residual is None:
-                has[0][outer] = True
-                has[1][inner] = True
-                if self.kind in ("SEMI", "ANTI"):
-                    continue
-                fired.append(self._out([*left.take(outer).columns, *right.take(inner).columns], mark, m))
-                continue
-            # The weights travel with their rows: here they say which pair a row is.
-            both = [*left.take(outer).columns, *right.take(inner).columns]
-            joined = Delta(self._both, both, np.arange(1, m + 1), mark, m)
-            passed, errors = self.residual.run(joined, tick)
-            if errors:
-                dropped += reject_errors(joined, errors, self.origin)
-            if not passed.length:
-                continue
-            at = passed.weight_array() - 1
-            has[0][outer[at]] = True
-            has[1][inner[at]] = True
-            if self.kind not in ("SEMI", "ANTI"):
-                fired.append(self._out(list(passed.columns), mark, passed.length))
+            self._meet(left, right, (outer, inner), has, mark, tick, fired, dropped)
         index.release(found)
+
+    def _meet(
+        self,
+        left: Delta,
+        right: Delta,
+        pairs: tuple[Any, ...],
+        has: tuple[Any, Any],
+        mark: int,
+        tick: Tick,
+        fired: list[Delta],
+        dropped: list[Rejected],
+    ) -> None:
+        """Pairs of rows of one window with equal keys: give those that the rest of the condition lets through."""
+        outer, inner = pairs
+        m = len(outer)
+        if self.residual is None:
+            has[0][outer] = True
+            has[1][inner] = True
+            if self.kind not in ("SEMI", "ANTI"):
+                fired.append(self._out([*_gathered(left, outer), *_gathered(right, inner)], mark, m))
+            return
+        # The weights travel with their rows: here they say which pair a row is.
+        both = [*_gathered(left, outer), *_gathered(right, inner)]
+        joined = Delta(self._both, both, np.arange(1, m + 1), mark, m)
+        passed, errors = self.residual.run(joined, tick)
+        if errors:
+            dropped += reject_errors(joined, errors, self.origin)
+        if not passed.length:
+            return
+        at = passed.weight_array() - 1
+        has[0][outer[at]] = True
+        has[1][inner[at]] = True
+        if self.kind not in ("SEMI", "ANTI"):
+            fired.append(self._out(list(passed.columns), mark, passed.length))
 
     def _out(self, columns: list[Column], mark: int, n: int) -> Delta:
         typed = [c.with_type(f.type) for c, f in zip(columns, self.schema, strict=True)]
@@ -282,6 +332,20 @@ class WindowJoin(Operator):
             "state": "rows of windows that have not ended",
             "bounded": True,
         }
+
+
+def _begins(ends: Ids) -> Ids:
+    """Where runs of equal ends begin, and at last the number of rows."""
+    changes: Ids = np.flatnonzero(ends[1:] != ends[:-1]) + 1
+    return np.concatenate([np.zeros(1, np.int64), changes, np.array([len(ends)], np.int64)])
+
+
+def _gathered(delta: Delta, rows: Ids) -> list[Column]:
+    """The columns of some rows; the same memory where they are all rows in order."""
+    n = delta.length
+    if len(rows) == n and rows[0] == 0 and rows[-1] == n - 1 and (rows[1:] == rows[:-1] + 1).all():
+        return list(delta.columns)
+    return [c.take(rows) for c in delta.columns]
 
 
 def _text(ms: int) -> str:
