@@ -52,7 +52,10 @@ def forgetting(rel: Rel, ttl: int) -> Rel:
             done[id(r)] = found
         return found
 
-    return visit(rel)
+    # A TTL is by the clock: what forgets by the watermark is planned where there is none.
+    from deras.sql.rules.expiring_joins import expiring_joins
+
+    return expiring_joins(visit(rel))
 
 
 def _forgetting_over(over: Over) -> bool:

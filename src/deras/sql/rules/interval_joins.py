@@ -15,7 +15,7 @@ from deras.sql.plan.time_joins import Bounded, IntervalJoin, TemporalJoin, joine
 if TYPE_CHECKING:
     from deras.core.schema import Schema
 
-_TURNED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "=": "="}
+TURNED = {"<": ">", "<=": ">=", ">": "<", ">=": "<=", "=": "="}
 KINDS = ("INNER", "LEFT", "RIGHT", "FULL")
 
 
@@ -154,15 +154,15 @@ def _note(bounds: _Bounds, low: int | None, high: int | None) -> _Bounds:
 
 def _bound(t: e.Expr, left: Schema, right: Schema, n: int) -> tuple[tuple[int, int], int | None, int | None] | None:
     """``(left time, right time), low, high`` of a comparison between time attributes of the two sides."""
-    if not isinstance(t, e.Call) or t.function.name not in _TURNED or len(t.args) != 2:
+    if not isinstance(t, e.Call) or t.function.name not in TURNED or len(t.args) != 2:
         return None
-    x, y = _linear(t.args[0]), _linear(t.args[1])
+    x, y = linear(t.args[0]), linear(t.args[1])
     if x is None or y is None:
         return None
     op = t.function.name
     (i, more_x), (j, more_y) = x, y
     if i >= n > j:
-        (i, more_x), (j, more_y), op = (j, more_y), (i, more_x), _TURNED[op]
+        (i, more_x), (j, more_y), op = (j, more_y), (i, more_x), TURNED[op]
     if not i < n <= j:
         return None
     j -= n
@@ -182,7 +182,7 @@ def _bound(t: e.Expr, left: Schema, right: Schema, n: int) -> tuple[tuple[int, i
     return (i, j), d, d
 
 
-def _linear(x: e.Expr) -> tuple[int, int] | None:
+def linear(x: e.Expr) -> tuple[int, int] | None:
     """A column plus milliseconds."""
     if isinstance(x, e.InputRef):
         return x.index, 0
@@ -193,7 +193,7 @@ def _linear(x: e.Expr) -> tuple[int, int] | None:
         a, b = x.args
         if x.function.name == "+" and isinstance(a, e.Literal):
             a, b = b, a
-        inner = _linear(a)
+        inner = linear(a)
         if inner is None or not isinstance(b, e.Literal) or b.value is None or b.type.kind is not Kind.INTERVAL_DAY:
             return None
         sign = 1 if x.function.name == "+" else -1
