@@ -331,17 +331,36 @@ class Column:
             return Column.nulls(t, sum(map(len, columns)))
         if t.layout in (Layout.WORDS, Layout.FLOATS, Layout.LIMBS):
             parts = [c._numpy() for c in columns]
-            valids = [c.valid() for c in columns]
-            valid = None
-            if any(v is not None for v in valids):
-                valid = np.concatenate(
-                    [np.ones(len(c), np.uint8) if v is None else v for c, v in zip(columns, valids, strict=True)]
-                )
-            return Column._of(t, np.concatenate(parts), sum(map(len, columns)), valid)
+            return Column._of(t, np.concatenate(parts), sum(map(len, columns)), _concat_valid(columns))
+        if t.layout is Layout.VIEWS and any(c._array is not None for c in columns):
+            return _concat_views(t, columns)
         return Column.of_series(t, pl.concat([c.series() for c in columns], rechunk=True))
 
     def __repr__(self) -> str:
         return f"Column({self.type}, {self.values()[:10]}{'…' if self.length > 10 else ''})"
+
+
+def _concat_valid(columns: Sequence[Column]) -> Bits | None:
+    valids = [c.valid() for c in columns]
+    if all(v is None for v in valids):
+        return None
+    return np.concatenate([np.ones(len(c), np.uint8) if v is None else v for c, v in zip(columns, valids, strict=True)])
+
+
+def _concat_views(type_: SqlType, columns: Sequence[Column]) -> Column:
+    """Views one after the other; those of long texts point behind the buffers of the columns before."""
+    parts = [c.views() for c in columns]
+    whole = np.concatenate([p.views for p in parts])
+    buffers: list[Bits] = []
+    at = 0
+    for c, p in zip(columns, parts, strict=True):
+        if buffers and p.buffers:
+            mine = whole[at : at + c.length]
+            long = (mine[:, 0] & np.uint64(0xFFFFFFFF)) > np.uint64(12)
+            np.add(mine[:, 1], np.uint64(len(buffers)), out=mine[:, 1], where=long)
+        buffers += p.buffers
+        at += c.length
+    return Column._of(type_, Views(whole, buffers), at, _concat_valid(columns))
 
 
 class _Alias:
