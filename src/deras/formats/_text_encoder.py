@@ -173,8 +173,7 @@ class TextEncoder(Encoder):
             case Kind.BINARY | Kind.VARBINARY:
                 return e.RAW, Column.of_series(STRING, self.bytes_(column.series())), 0, 0, 0
             case _:
-                texts = [None if v is None else self.value(v, t) for v in column.values()]
-                return e.RAW, Column.of_series(STRING, pl.Series("", texts, dtype=pl.String)), 0, 0, 0
+                return e.RAW, Column.of_series(STRING, self.texts(column)), 0, 0, 0
 
     def floats(self, column: Column) -> pl.Series:
         """DOUBLE or FLOAT as text; what is no number as :meth:`no_number` gives it."""
@@ -195,6 +194,11 @@ class TextEncoder(Encoder):
     def bytes_(self, s: pl.Series) -> pl.Series:
         """BYTES as base64 text."""
         return s.bin.encode("base64")
+
+    def texts(self, column: Column) -> pl.Series:
+        """Nested values (or wide decimals) as ready text, NULL where they are."""
+        t = column.type
+        return pl.Series("", [None if v is None else self.value(v, t) for v in column.values()], dtype=pl.String)
 
     def value(self, value: Any, t: SqlType) -> str:
         """A nested value (or a wide decimal) as ready text."""
