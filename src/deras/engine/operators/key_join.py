@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +30,15 @@ Ids = npt.NDArray[np.int64]
 
 _NONE = np.zeros(0, np.int64)
 _ALL = np.zeros(0, np.uint8)
+
+
+@runtime_checkable
+class Condition(Protocol):
+    """A program that can also say, from the columns alone, which rows pass; none can fail."""
+
+    def passing(self, columns: Sequence[Column]) -> npt.NDArray[np.bool_]:
+        """One answer a row."""
+        ...
 
 
 class KeyJoin(Operator):
@@ -253,15 +262,19 @@ class KeyJoin(Operator):
         self, delta: Delta, segments: Segments, side: int, mine: Ids, theirs: Ids, tick: Tick, dropped: list[Rejected]
     ) -> tuple[Ids, Ids]:
         """The pairs that pass: only the columns that the condition reads are gathered."""
-        assert self.residual is not None  # noqa: S101 (asked only then)
+        residual = self.residual
+        assert residual is not None  # noqa: S101 (asked only then)
         whole = _every(mine, delta.length)
         ours = [delta.columns[i] if whole else delta.columns[i].take(mine) for i in self._reads[side]]
         others = segments.take(theirs, self._reads[1 - side])
+        columns = [*ours, *others] if side == 0 else [*others, *ours]
+        if isinstance(residual, Condition):
+            passing = residual.passing(columns)
+            return (mine, theirs) if passing.all() else (mine[passing], theirs[passing])
         # The weights travel with their rows: here they say which pair a row is.
         numbers = np.arange(1, len(mine) + 1)
         marks = delta.marks[mine] if isinstance(delta.marks, np.ndarray) and not whole else delta.marks
-        columns = [*ours, *others] if side == 0 else [*others, *ours]
-        found, errors = self.residual.run(Delta(self._read_schema, columns, numbers, marks, len(mine)), tick)
+        found, errors = residual.run(Delta(self._read_schema, columns, numbers, marks, len(mine)), tick)
         if errors:
             dropped += reject_errors(self._joined(delta, segments, side, mine, theirs), errors, self.origin)
         if found.length == len(mine):

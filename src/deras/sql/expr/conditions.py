@@ -91,13 +91,13 @@ class WordsFilter:
 
     def __init__(self, schema: Schema, condition: Callable[[Sequence[Column]], Mask]) -> None:
         self.schema = schema
-        self._condition = condition
+        self.passing = condition
 
     def run(self, delta: Delta, tick: Tick) -> tuple[Delta, Sequence[RowErrors]]:
         """The rows of which the condition is TRUE. None can fail."""
         if not delta.length:
             return Delta.empty(self.schema), ()
-        found = self._condition(delta.columns)
+        found = self.passing(delta.columns)
         if found.all():
             return delta, ()
         return delta.take(np.flatnonzero(found)), ()
