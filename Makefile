@@ -81,8 +81,9 @@ bench: $(DEV) ## rows/s of three whole queries, as ratios to DuckDB's batch run 
 bench-decode: $(DEV) ## JSON decoding against DuckDB, Polars and orjson
 	@$(BIN)/python bench/decode.py $(ARGS)
 
-bench-engine: $(DEV) ## keyed operators alone
+bench-engine: $(DEV) ## keyed operators alone, and steps of one row
 	@$(BIN)/python bench/engine.py $(ARGS)
+	@$(BIN)/python bench/steps.py
 
 bench-nexmark: $(DEV) ## Nexmark from files into a black hole: Deras, DuckDB's batch run, and Flink and clink where FLINK_PYTHON and CLINK_PYTHON name them
 	@$(BIN)/python bench/nexmark/bench.py $(ARGS)
