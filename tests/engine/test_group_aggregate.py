@@ -307,6 +307,25 @@ def test_long_runs_of_a_key_give_what_plain_python_gives(
     compare(folded, expected_of(left, keys, calls))
 
 
+@pytest.mark.parametrize("append", [True, False])
+def test_a_large_step_gives_what_plain_python_gives(append: bool) -> None:
+    """More rows than a kernel takes at once, keys in disorder."""
+    r = np.random.default_rng(5)
+    texts = ["", "ab", LONG + "1", LONG + "2", None]
+    rows = [
+        (f"key {k}", k % 3, n, b, d / 8, D(m).scaleb(-3), D(m * 10**20).scaleb(-4), texts[m % 5], bool(m & 1), EPOCH)
+        for k, n, b, d, m in r.integers(-40, 40, (5000, 5)).tolist()
+    ]
+    calls = wide_calls(append)
+    op = make(WIDE, [0, 1], calls, append)
+    gone = [] if append else rows[100:3000]
+    delta = Delta.of(WIDE, [*rows, *gone], [1] * len(rows) + [-1] * len(gone))
+    assert runs.starts(delta.columns[:2], delta.length) is None
+    folded = Folded(2)
+    folded.take(changes(op, delta))
+    compare(folded, expected_of(rows[:100] + rows[3000:] if gone else rows, [0, 1], calls))
+
+
 def test_where_runs_begin() -> None:
     words = [7] * 30 + [8] * 30 + [None] * 30 + [8] * 30
     texts = ["a"] * 45 + ["b"] * 75

@@ -117,6 +117,22 @@ def test_a_window_is_joined_when_the_lesser_watermark_passes_its_end() -> None:
     assert [r[1] for r in out.rows()] == ["c"]
 
 
+def test_rows_of_the_last_step_come_after_those_that_waited() -> None:
+    h = Harness(lambda: WindowJoin(LEFT, RIGHT, [], [], 2, 0, kind="FULL"))
+    assert h.step([rows_of(LEFT, [(1, "a", at(10))], 0), rows_of(RIGHT, [(at(20), "x", 1)], 0)], 5) is None
+    left = [(2, "d", at(30)), (3, "c", at(20)), (4, "b", at(10)), (5, "e", at(20)), (6, "f", at(90))]
+    out = h.step([rows_of(LEFT, left, 5), rows_of(RIGHT, [(at(30), "z", 1), (at(20), "y", 1)], 5)], 40)
+    assert out is not None
+    assert [(r[1], r[4]) for r in out.rows()] == [
+        ("a", None), ("b", None), ("c", "x"), ("c", "y"), ("e", "x"), ("e", "y"), ("d", "z"),
+    ]  # fmt: skip
+    assert h.state.size().rows == 1
+    out = h.step([None, None], 100)
+    assert out is not None
+    assert [r[1] for r in out.rows()] == ["f"]
+    assert h.state.size().rows == 0
+
+
 def test_windows_end_at_local_times() -> None:
     h = Harness(lambda: WindowJoin(LEFT, RIGHT, [0], [2], 2, 0, "UTC+01:00"))
     hour = 3_600_000

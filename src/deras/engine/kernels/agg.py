@@ -379,14 +379,19 @@ def accumulate_hits(hits, came, went, ids, tab, cell0, ops, words, arrival):
         arrival: number of the first row among all rows ever.
     """
     both = len(went) > 0
-    for h in range(len(hits)):
+    n = len(hits)
+    for h in range(n):
+        if h + 12 < n:
+            prefetch(tab, ids[hits[h + 12]])
         r = hits[h]
         g = ids[r]
         for i in range(len(ops)):
             v = (came[h] >> ops[i, 2]) & np.int64(1)
             if both:
                 v -= (went[h] >> ops[i, 2]) & np.int64(1)
-            if v != 0:
+            if ops[i, 0] == 0:
+                tab[g, cell0 + ops[i, 1]] += v
+            elif v != 0:
                 take(tab, g, cell0 + ops[i, 1], ops[i, 0], words[i], r, v, arrival + r)
 
 
