@@ -17,6 +17,7 @@ from __future__ import annotations
 import numpy as np
 
 from deras.core.jit import (
+    copy32,
     helper,
     kernel,
     load8,
@@ -61,6 +62,7 @@ MAX_DEPTH = 64
 _NULL = np.uint32(int.from_bytes(b"null", "little"))
 _TRUE = np.uint32(int.from_bytes(b"true", "little"))
 _ALSE = np.uint32(int.from_bytes(b"alse", "little"))
+_HEX = np.array([int(chr(c), 16) if chr(c) in "0123456789abcdefABCDEF" else -1 for c in range(256)], np.int64)
 
 
 @kernel("int64(uint8[::1], int64, int64)")
@@ -91,17 +93,13 @@ def _blank(data, i, end, feed):
 
 @helper
 def _hex4(data, i):
-    """The number of four hexadecimal digits, or -1."""
-    x = 0
-    for k in range(4):
-        c = np.int64(load8(data, i + k))
-        if 48 <= c <= 57:
-            x = x * 16 + c - 48
-        elif 97 <= c | 32 <= 102:
-            x = x * 16 + (c | 32) - 87
-        else:
-            return -1
-    return x
+    """The number of four hexadecimal digits; below 0 if one is none."""
+    return (
+        _HEX[load8(data, i)] << 12
+        | _HEX[load8(data, i + 1)] << 8
+        | _HEX[load8(data, i + 2)] << 4
+        | _HEX[load8(data, i + 3)]
+    )
 
 
 @helper
@@ -297,11 +295,13 @@ def split_array(data, start, end, spans):
 def _unescape(data, i, close, side, at):
     """Write the text data[i:close] (checked before) without escapes to side[at:]; gives the place after it."""
     while i < close:
-        c = load8(data, i)
-        if c != 92:
-            side[at] = c
-            at += 1
-            i += 1
+        if load8(data, i) != 92:
+            # Text and side have room for what is copied too much.
+            copy32(side, at, data, i)
+            m = match2(data, i, np.uint8(92), np.uint8(92))
+            n = min(trailing_zeros(m) if m != 0 else 32, close - i)
+            at += n
+            i += n
             continue
         c = load8(data, i + 1)
         i += 2
