@@ -10,7 +10,7 @@ DEV := $(VENV)/.installed-dev
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test quick browser lint fmt type house bless docs flink-diff flink-ask nexmark flink-nexmark bench bench-nexmark bench-decode bench-engine bench-latency lock warm clean
+.PHONY: help setup demo test quick browser lint fmt type house bless docs flink-diff flink-ask nexmark flink-nexmark bench bench-nexmark bench-decode bench-engine bench-state bench-latency lock warm clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -84,6 +84,9 @@ bench-decode: $(DEV) ## JSON decoding against DuckDB, Polars and orjson
 bench-engine: $(DEV) ## keyed operators alone, and steps of one row
 	@$(BIN)/python bench/engine.py $(ARGS)
 	@$(BIN)/python bench/steps.py
+
+bench-state: $(DEV) ## state of five operators with 100 k and 10 M keys, longest step, an hour of fresh keys (quick: ARGS="--keys 100000 1000000")
+	@$(BIN)/python bench/state.py $(ARGS)
 
 bench-nexmark: $(DEV) ## Nexmark from files into a black hole: Deras, DuckDB's batch run, and Flink and clink where FLINK_PYTHON and CLINK_PYTHON name them
 	@$(BIN)/python bench/nexmark/bench.py $(ARGS)
