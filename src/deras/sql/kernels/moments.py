@@ -4,20 +4,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from deras.core.jit import helper, kernel, load64
-from deras.sql.kernels.text import bits, column
 from deras.sql.kernels.views import first_bytes
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from deras.core.column import Column
-    from deras.core.types import SqlType
 
 _YEAR, _MONTH, _DAY, _HOUR, _MINUTE, _SECOND, _FRACTION = range(7)
 _FIELDS = {
@@ -163,29 +155,3 @@ def moment_texts(words, valid, per_second, unit, fields, text, size, out, heap, 
             out[i, 1] = np.uint64(0)
             undecided += np.int64(1)
     return undecided
-
-
-def moment_text(
-    t: SqlType, pattern: str, source: SqlType, general: Callable[[Column], Column]
-) -> Callable[[Column], Column] | None:
-    """``DATE_FORMAT(·, pattern)`` of wall times (TIMESTAMP), or None; ``general`` for years beyond 0 to 9999."""
-    made = template(pattern)
-    if made is None:
-        return None
-    per_second = 1_000_000_000 if source.nanoseconds else 1_000_000
-    unit = made.seconds * per_second or max(1, per_second // 10**made.digits)
-    size = made.size
-
-    def run(c: Column) -> Column:
-        n, valid = c.length, bits(c)
-        if size > 12 and n * size > 0x7FFFFFFF:
-            return general(c)
-        out, said = np.empty((n, 2), np.uint64), np.empty(n, np.uint8)
-        heap = np.empty(n * size if size > 12 else 0, np.uint8)
-        undecided = moment_texts(
-            c.words(), valid, per_second, unit, made.fields, made.text.copy(), size, out, heap, said
-        )
-        nulls = 0 if not len(valid) else n - int(valid.sum())
-        return column(t, c, out, [heap] if size > 12 else [], said, (nulls, undecided), general)
-
-    return run

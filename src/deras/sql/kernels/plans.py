@@ -48,21 +48,21 @@ def split_index(c: CallContext, build: Build) -> Kernel | None:
     """SPLIT_INDEX with a constant separator and place."""
     if not _constant(c) or not c.constants[1] or c.constants[2] < 0:
         return None
-    from deras.sql.kernels.text import split_index as made
+    from deras.sql.kernels.columns import split_index as made
 
     return made(c.type, c.constants[1], c.constants[2])
 
 
 def upper(c: CallContext, build: Build) -> Kernel | None:
     """UPPER."""
-    from deras.sql.kernels.text import case
+    from deras.sql.kernels.columns import case
 
     return case(c.type, "a", general(c, build, host=False))
 
 
 def lower(c: CallContext, build: Build) -> Kernel | None:
     """LOWER."""
-    from deras.sql.kernels.text import case
+    from deras.sql.kernels.columns import case
 
     return case(c.type, "A", general(c, build, host=False))
 
@@ -72,7 +72,7 @@ def date_format(c: CallContext, build: Build) -> Kernel | None:
     source = c.types[0]
     if not _constant(c) or not source.is_timestamp:
         return None
-    from deras.sql.kernels.moments import moment_text
+    from deras.sql.kernels.columns import moment_text
 
     if source.kind is not Kind.TIMESTAMP_LTZ:
         return moment_text(c.type, c.constants[1], source, general(c, build, host=False))
@@ -97,7 +97,7 @@ def regexp_extract(c: CallContext, build: Build) -> Kernel | None:
 
     if not _constant(c) or not simple(c.constants[1]):
         return None
-    from deras.sql.kernels.regex import extract
+    from deras.sql.kernels.columns import extract
 
     group = c.constants[2] if len(c.constants) > 2 else 0
     return extract(c.type, c.constants[1], group, general(c, build, host=True))

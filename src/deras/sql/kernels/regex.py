@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from deras.core.jit import kernel, load8_at, routine
-from deras.sql.kernels.pattern import program
-from deras.sql.kernels.text import bits, column
-from deras.sql.kernels.views import ask, fetch8, find_text, put_part, rare_byte, region, words_of
+from deras.sql.kernels.views import ask, fetch8, find_text, put_part, region
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from deras.core.column import Column
-    from deras.core.types import SqlType
-
-_DEPTH = 256
+DEPTH = 256
 _HIGH = np.uint64(0x8080808080808080)
 _SMALL_STEPS, _STEPS_A_BYTE = 4096, 64
 # Entries of the stack that are no instruction: a slot's former value, the ends that a run may still have.
@@ -34,7 +24,7 @@ def match_at(code, sets, begin, end, at, slots, stack, budget):  # type: ignore[
     slots[0] = at
     while True:
         budget -= np.int64(1)
-        if budget < np.int64(0) or depth + np.int64(2) > np.int64(_DEPTH):
+        if budget < np.int64(0) or depth + np.int64(2) > np.int64(DEPTH):
             return np.int64(-1), budget
         what, a = code[pc, 0], code[pc, 1]
         good = True
@@ -195,25 +185,3 @@ def extract_parts(  # type: ignore[no-untyped-def]
             said[i] = 1
             put_part(out, i, views, i, start, slots[2 * group], slots[2 * group + 1] - slots[2 * group], limit)
     return nulls, undecided
-
-
-def extract(
-    t: SqlType, pattern: str, group: int, general: Callable[[Column], Column]
-) -> Callable[[Column], Column] | None:
-    """``REGEXP_EXTRACT(·, pattern, group)``, or None; ``general`` for texts that are not ASCII or take too long."""
-    made = program(pattern)
-    if made is None or not 0 <= group <= made.groups:
-        return None
-    literal, size, rare = words_of(made.literal), len(made.literal), rare_byte(made.literal)
-
-    def run(c: Column) -> Column:
-        views = c.views()
-        out, said = np.empty_like(views.views), np.empty(c.length, np.uint8)
-        slots, stack = np.empty(2 * made.groups + 2, np.int64), np.empty((_DEPTH, 4), np.int64)
-        counts = extract_parts(
-            views.views, views.bases(), bits(c), made.code, made.sets, made.first, int(made.empty),
-            int(made.anchored), literal, size, rare, made.before, slots, stack, group, out, said,
-        )  # fmt: skip
-        return column(t, c, out, views.buffers, said, counts, general)
-
-    return run

@@ -1,70 +1,17 @@
-"""Functions of text over string views: results share the bytes of their arguments where they can."""
+"""Functions of text over string views: results share the bytes of their arguments where they can.
+
+``said`` is what a kernel says of each row: 1 for a value, 0 for NULL, 2 where the function's general form decides.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 import numpy as np
 
-from deras.core.column import Column, Views
 from deras.core.jit import kernel, load64_at
-from deras.sql.kernels.views import ask, fetch8, find_byte, find_text, first_bytes, put_part, region, words_of
+from deras.sql.kernels.views import ask, fetch8, find_byte, find_text, first_bytes, put_part, region
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    import numpy.typing as npt
-
-    from deras.core.types import SqlType
-
-_NONE = np.zeros(0, np.uint8)
 _HIGH = np.uint64(0x8080808080808080)
 _ONES = np.uint64(0x0101010101010101)
-
-GIVEN, NULL, UNDECIDED = 1, 0, 2
-"""What a kernel says of a row. Of those that it leaves undecided the general form of the function decides."""
-
-
-def bits(c: Column) -> npt.NDArray[np.uint8]:
-    """Validity for kernels: uint8[n], or of length 0 if nothing is NULL."""
-    valid = c.valid()
-    return _NONE if valid is None else valid
-
-
-def column(
-    t: SqlType,
-    source: Column,
-    views: npt.NDArray[np.uint64],
-    buffers: list[npt.NDArray[np.uint8]],
-    said: npt.NDArray[np.uint8],
-    counts: tuple[int, int],
-    general: Callable[[Column], Column] | None = None,
-) -> Column:
-    """The column of a kernel's views.
-
-    Args:
-        t: its type.
-        source: the function's argument.
-        views: uint64[n, 2].
-        buffers: that they point into.
-        said: uint8[n] of ``GIVEN``, ``NULL``, ``UNDECIDED``.
-        counts: how many rows are NULL, and how many are undecided.
-        general: the function for undecided rows.
-    """
-    nulls, undecided = counts
-    if undecided:
-        if general is None:
-            raise ValueError("a kernel left rows undecided")
-        rows = np.flatnonzero(said == UNDECIDED)
-        found = general(source.take(rows))
-        theirs, valid = found.views(), found.valid()
-        moved = theirs.views.copy()
-        moved[(moved[:, 0] & np.uint64(0xFFFFFFFF)) > 12, 1] += np.uint64(len(buffers))
-        views[rows] = moved
-        buffers = [*buffers, *theirs.buffers]
-        said[rows] = 1 if valid is None else valid
-        nulls = nulls + (0 if valid is None else len(valid) - int(valid.sum()))
-    return Column.of_views(t, Views(views, buffers), said if nulls else None)
 
 
 @kernel(
@@ -107,20 +54,6 @@ def split_parts(views, bases, valid, separator, size, index, out, said):  # type
         put_part(out, i, views, i, start, at, stop - at, limit)
         said[i] = 1
     return nulls
-
-
-def split_index(t: SqlType, separator: str, index: int) -> Callable[[Column], Column]:
-    """``SPLIT_INDEX(·, separator, index)`` of a separator that is not empty and an index from 0 on."""
-    text = separator.encode()
-    words, size = words_of(text), len(text)
-
-    def run(c: Column) -> Column:
-        views = c.views()
-        out, said = np.empty_like(views.views), np.empty(c.length, np.uint8)
-        nulls = split_parts(views.views, views.bases(), bits(c), words, size, index, out, said)
-        return column(t, c, out, views.buffers, said, (nulls, 0))
-
-    return run
 
 
 @kernel("int64(uint64[:, ::1], uint8[::1])")
@@ -187,21 +120,3 @@ def change_case(views, bases, valid, first, out, heap, said):  # type: ignore[no
         out[i, 0] = np.uint64(length) | (heap[begin] << np.uint64(32))
         out[i, 1] = np.uint64(begin * np.int64(8)) << np.uint64(32)
     return undecided
-
-
-def case(t: SqlType, first: str, general: Callable[[Column], Column]) -> Callable[[Column], Column]:
-    """LOWER (``first``: A) or UPPER (``first``: a); ``general`` for texts that are not ASCII."""
-
-    def run(c: Column) -> Column:
-        views, valid = c.views(), bits(c)
-        total = long_bytes(views.views, valid)
-        if total > 0x7FFFFFFF:
-            return general(c)
-        out, said = np.empty_like(views.views), np.empty(c.length, np.uint8)
-        heap = np.empty(total // 8, np.uint64)
-        undecided = change_case(views.views, views.bases(), valid, np.uint8(ord(first)), out, heap, said)
-        buffers: list[Any] = [heap.view(np.uint8)] if total else []
-        nulls = 0 if not len(valid) else c.length - int(valid.sum())
-        return column(t, c, out, buffers, said, (nulls, undecided), general)
-
-    return run
