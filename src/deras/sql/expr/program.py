@@ -16,6 +16,7 @@ from deras.core.time import MIN_WATERMARK
 from deras.core.types import BIGINT, Kind, SqlType, decimal, polars_type
 from deras.engine.operator import RowErrors
 from deras.sql.expr.compile import Compiler, HostStep, Value
+from deras.sql.expr.conditions import words_condition
 from deras.sql.expr.nodes import Call, Expr, InputRef, transform
 from deras.sql.functions.times import shift_of
 
@@ -265,8 +266,9 @@ class RowProgram:
         self._types = schema.types
         self._both = None
         self._filter = None
+        self._words = None if predicate is None else words_condition(predicate)
         shared: list[Expr] = []
-        if predicate is not None:
+        if predicate is not None and self._words is None:
             shared = _shared(predicate, computed, types, zone)
             self._filter = Evaluation(types, [predicate, *shared], zone)
             if computed:
@@ -295,15 +297,19 @@ class RowProgram:
         columns: Sequence[Column | None] = delta.columns
         weights, marks = delta.weights, delta.marks
         place: npt.NDArray[np.int64] | None = None
-        if self._filter is not None:
-            run = Run(n, tick.now, marks, self._rng)
-            (mask, *more), codes, told = self._filter.run(columns, run)
-            columns = [*columns, *(x for x in more if isinstance(x, Column))]
-            keep = _true(mask)
-            if codes is not None:
-                bad = codes.is_not_null().to_numpy()
-                errors += self._filter.errors(codes, np.flatnonzero(bad), told, None)
-                keep = keep & ~bad
+        if self._words is not None or self._filter is not None:
+            if self._words is not None:
+                keep = self._words(delta.columns)
+            else:
+                assert self._filter is not None  # noqa: S101 (for the type checker)
+                run = Run(n, tick.now, marks, self._rng)
+                (mask, *more), codes, told = self._filter.run(columns, run)
+                columns = [*columns, *(x for x in more if isinstance(x, Column))]
+                keep = _true(mask)
+                if codes is not None:
+                    bad = codes.is_not_null().to_numpy()
+                    errors += self._filter.errors(codes, np.flatnonzero(bad), told, None)
+                    keep = keep & ~bad
             rows = np.flatnonzero(keep)
             if len(rows) == 0:
                 return Delta.empty(self.schema), errors
