@@ -180,6 +180,9 @@ def _dispatch(arguments: argparse.Namespace) -> int:
     # Loading makes some hundred thousand objects that stay: looking through them again and again costs a tenth of a
     # second at the start, and pauses of several milliseconds later.
     gc.set_threshold(50_000, 20, 50)
+    # NumPy's BLAS has a thread for each core that spins for tens of milliseconds whenever it has nothing to do; this
+    # lets them sleep at once, and leaves their number to the user.
+    os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
     module = importlib.import_module(f"deras.cli.{modules[arguments.command]}")
     return int(getattr(module, arguments.command)(arguments))
 
