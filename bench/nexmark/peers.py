@@ -32,10 +32,7 @@ def flink(queries: Sequence[str], folder: Path, python: str) -> Answers:
     scripts = []
     wanted = [q for q in queries if q not in suite.NOT_FLINK - {"q12"}]
     for q in wanted:
-        statements = [
-            s.replace(f"'print', 'print-identifier' = '{q}'", "'blackhole'")
-            for s in suite.script(q, folder, flink=True)
-        ]
+        statements = flink_statements(q, folder)
         scripts += [[f"{q} first", statements], [q, statements]]
     with tempfile.TemporaryDirectory(prefix="deras-flink-") as scratch:
         settings = {
@@ -46,6 +43,12 @@ def flink(queries: Sequence[str], folder: Path, python: str) -> Answers:
         }
         environment = {**os.environ, "_JAVA_OPTIONS": "-Xmx4g", "FLINK_PID_DIR": scratch}
         return _run(python, "flink_run.py", scripts, scratch, json.dumps(settings), environment, wanted)
+
+
+def flink_statements(query: str, folder: Path | str) -> list[str]:
+    """The query's statements for Flink, into its black hole."""
+    print_ = f"'print', 'print-identifier' = '{query}'"
+    return [s.replace(print_, "'blackhole'") for s in suite.script(query, folder, flink=True)]
 
 
 def clink(queries: Sequence[str], folder: Path, python: str) -> Answers:
