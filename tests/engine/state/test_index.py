@@ -322,6 +322,26 @@ def test_freeze_holds_only_what_was_touched() -> None:
     assert len(state.base(3).indexes["i"].cells) == 100
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 70), st.sets(st.integers(0, 69)), st.sets(st.integers(0, 69)))
+def test_freeze_finds_the_touched_wherever_they_lie(n: int, touched: set[int], gone: set[int]) -> None:
+    state = State()
+    index = state.index("i", [BIGINT], 2, [1, 2])
+    ids = index.lookup([Column.of_values(BIGINT, list(range(n)))])
+    state.freeze(1)
+    index.cells[:n, 1] = ids + 100
+    index.release(np.array([i for i in gone if i < n], np.int64))
+    index.touch(np.array([i for i in touched if i < n], np.int64))
+    want = [i for i in range(n) if i in touched and i not in gone]
+    full = state.base(2).indexes["i"]
+    frozen = state.freeze(2).indexes["i"]
+    assert frozen.columns[0].values() == want
+    assert frozen.cells.tolist() == [[1, i + 100] for i in want]
+    assert full.columns[0].values() == [i for i in range(n) if i not in gone]
+    assert sum(frozen.deleted_rows) == len(gone & set(range(n)))
+    assert not len(state.freeze(3).indexes["i"].cells)
+
+
 def test_a_frozen_state_does_not_change() -> None:
     state = State()
     index = state.index("i", [STRING], 1)

@@ -243,22 +243,13 @@ class Index:
         """What changed since the last freeze (or everything), copied."""
         flags = self._flags.array
         bits = 0 if full else k.TOUCHED
-        ids = np.empty(k.count_flagged(flags, self.used, bits), np.int64)
-        k.flagged(flags, self.used, bits, ids)
-        frozen = IndexFrozen(
-            self.types,
-            self.key_columns(ids),
-            self._tab.array[ids, self.cell0 : self.cell0 + self.n_cells],
-            self._deleted if not full else [],
-            self._deleted_rows if not full else [],
-            self.shape,
-            full,
-        )
+        n = k.count_flagged(flags, self.used, bits)
+        ids, cells = np.empty(n, np.int64), np.empty((n, self.n_cells), np.int64)
+        k.snapshot(flags, self.used, bits, not full, self._tab.array, self.cell0, ids, cells)
+        deleted, rows = ([], []) if full else (self._deleted, self._deleted_rows)
         if not full:
-            k.saved(flags, ids)
-            self._deleted = []
-            self._deleted_rows = []
-        return frozen
+            self._deleted, self._deleted_rows = [], []
+        return IndexFrozen(self.types, self.key_columns(ids), cells, deleted, rows, self.shape, full)
 
     def put(self, columns: Sequence[Column], cells: npt.NDArray[np.int64]) -> None:
         """Set keys and their cells as a checkpoint has them."""
