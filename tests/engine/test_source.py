@@ -13,6 +13,7 @@ from deras.core.delta import Delta
 from deras.core.schema import Field, Schema
 from deras.core.time import MAX_WATERMARK, MIN_WATERMARK, Tick
 from deras.core.types import INT, timestamp
+from deras.engine.kernels.time import marks_of_rows
 from deras.engine.operator import Feed, RowErrors
 from deras.engine.operators.source import SourceInput
 from deras.engine.state import State
@@ -212,3 +213,31 @@ def test_the_time_in_which_nothing_ran_is_no_silence() -> None:
     assert again.wake() is None
     assert at(again, 900_000, Feed("a", idle=True)) == 598
     assert at(again, 900_100) == 698
+
+
+_WORDS = st.one_of(st.integers(-5000, 5000), st.sampled_from([-(2**63), 2**63 - 1, 2**63 - 2]))
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(st.tuples(_WORDS, st.booleans()), max_size=20),
+    st.sampled_from([1, 1000, 1_000_000]),
+    st.tuples(*[st.one_of(st.just(MIN_WATERMARK), st.integers(-4, 4))] * 3),
+    st.booleans(),
+)
+def test_marks_of_rows_as_told_one_by_one(
+    rows: list[tuple[int, bool]], unit: int, before: tuple[int, int, int], nulls: bool
+) -> None:
+    own, others, table = before
+    words = np.array([w for w, _ in rows], np.int64)
+    valid = np.array([v for _, v in rows], np.uint8) if nulls else np.zeros(0, np.uint8)
+    marks, result = np.empty(len(rows), np.int64), np.empty(2, np.int64)
+    marks_of_rows(words, valid, unit, own, others, table, marks, result)
+    want = []
+    for word, present in rows:
+        table = max(table, min(own, others))
+        want.append(table)
+        if present or not nulls:
+            own = max(own, word // unit)
+    assert marks.tolist() == want
+    assert result.tolist() == [own, max(table, min(own, others))]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from deras.core.jit import kernel
 
 _RO1 = "Array(int64, 1, 'C', readonly=True)"
+_MIN, _MAX = np.int64(-(1 << 63)), np.int64((1 << 63) - 1)
 _ROB = "Array(uint8, 1, 'C', readonly=True)"
 
 
@@ -23,18 +26,19 @@ def marks_of_rows(words, valid, unit, own, others, table, marks, result):  # typ
         result: filled with (own, table) after the rows.
     """
     has = len(valid) > 0
-    for i in range(len(words)):
-        seen = min(others, own)
-        if seen > table:
-            table = seen
-        marks[i] = table
-        if not has or valid[i]:
-            ms = words[i] // unit
-            if ms > own:
-                own = ms
     seen = min(others, own)
     if seen > table:
         table = seen
+    # Only a word beyond all before it is divided.
+    least = _MIN
+    for i in range(len(words)):
+        marks[i] = table
+        if words[i] >= least and (not has or valid[i]):
+            ms = words[i] // unit
+            if ms > own:
+                own = ms
+                table = max(table, min(others, own))
+            least = words[i] + 1 if words[i] < _MAX else _MAX
     result[0] = own
     result[1] = table
     return 0
