@@ -18,6 +18,7 @@ from deras.engine.kernels.index import clean_view, copy_long
 _AHEAD = 16
 _BATCH = 256
 _LINES = 64
+_SOON = 6
 _SHORT = np.uint64(12)
 _ONE = np.uint64(1)
 _LOW = np.uint64(0xFFFFFFFF)
@@ -112,6 +113,19 @@ def _view(plan, c, r, tab, at, chunk, fill):
     store64(tab, to + 8, v1)
 
 
+@helper
+def _ask(plan, texts, r):
+    """The long texts of row ``r`` are wanted soon."""
+    for t in range(len(texts)):
+        c = texts[t]
+        length = np.int64(load64_at(plan[c, 3] + 16 * r) & _LOW)
+        if length > 12 and (plan[c, 4] == 0 or load8_at(plan[c, 4] + r) != 0):
+            v1 = load64_at(plan[c, 3] + 16 * r + 8)
+            at = np.int64(load64_at(plan[c, 5] + 8 * np.int64(v1 & _LOW))) + np.int64(v1 >> _S32)
+            for o in range(0, length, 64):
+                prefetch_at(at + o)
+
+
 @kernel(
     f"int64({_RO2}, {_RO1}, int64, int64, int64, int64, {_RO1}, int64, int64[:, ::1], uint8[::1], int64[::1], "
     "int64[::1])"
@@ -154,6 +168,8 @@ def store(plan, rows, start, stop, to, birth, births, width, tab, chunk, fill, i
                 _words(plan, c, rows, some, s, m, tab, at, step)
         if count:
             for k in range(m):
+                if some and k + _SOON < m:  # the machine sees by itself that whole columns are read
+                    _ask(plan, texts, rows[s + k + _SOON])
                 r = rows[s + k] if some else s + k
                 for t in range(count):
                     _view(plan, texts[t], r, tab, at + k * step, chunk, fill)
