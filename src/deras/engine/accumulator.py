@@ -19,6 +19,7 @@ from deras.engine.kernels import agg_values as v
 from deras.engine.lists import ValueLists, changed_lists
 from deras.engine.state.rowset import LIST
 from deras.engine.user_aggregates import UserGroups
+from deras.engine.value_sets import NO_BITS as _NO_BITS
 from deras.engine.value_sets import NO_WORDS as _NO_WORDS
 from deras.engine.value_sets import Hits, ValueIndex
 
@@ -354,36 +355,47 @@ class Accumulator:
         Returns:
             Place in ``step`` of each change, its weight, and one column per aggregate.
         """
-        m = len(step.ids)
-        cells = np.empty((2 * m, self.width), np.int64)
-        cells[:m] = step.old
-        k.copy_cells(step.ids, self.groups.tab, self.groups.cell0, self.width, cells[m:])
-        best = {i: np.concatenate([step.best[i], new]) for i, new in self._best(step.ids).items()}
-        lists = self._listed(step.ids)
-        results = {
-            i: changed_lists(step.lists[i], lists[i])
-            if i in lists
-            else self._compared(step, final)
-            if final.how == "user"
-            else self._result(i, final, cells, best)
-            for i, final in enumerate(self.layouts.finals)
-            if final.how != "words"
-        }
-        changed = np.zeros(m, np.uint8)
-        f.words_differ(cells, self._word_plan, m, changed)
-        for words, valid, _ in results.values():
-            f.differ(words.view(np.int64).reshape(2 * m, -1), valid, m, changed)
+        m, groups, finals = len(step.ids), self.groups, self.layouts.finals
+        results: dict[int, tuple[Any, Bits, Index | Column | None]] = {}
+        changed = _NO_BITS
+        if len(self._word_finals) < len(finals):
+            cells = np.empty((2 * m, self.width), np.int64)
+            cells[:m] = step.old
+            k.copy_cells(step.ids, groups.tab, groups.cell0, self.width, cells[m:])
+            best = {i: np.concatenate([step.best[i], new]) for i, new in self._best(step.ids).items()}
+            lists = self._listed(step.ids)
+            results = {
+                i: changed_lists(step.lists[i], lists[i])
+                if i in lists
+                else self._compared(step, final)
+                if final.how == "user"
+                else self._result(i, final, cells, best)
+                for i, final in enumerate(finals)
+                if final.how != "words"
+            }
+            changed = np.zeros(m, np.uint8)
+            for words, valid, _ in results.values():
+                f.differ(words.view(np.int64).reshape(2 * m, -1), valid, m, changed)
         places, rows, weights = np.empty(2 * m, np.int64), np.empty(2 * m, np.int64), np.empty(2 * m, np.int64)
-        before, after = np.ascontiguousarray(cells[:m, 1]), np.ascontiguousarray(cells[m:, 1])
-        n = f.emit(before, after, changed, always, places, rows, weights)
+        number = len(self._word_finals)
+        out, bits = np.empty((number, 2 * m), np.int64), np.empty((number, 2 * m), np.uint8)
+        nulls = np.zeros(number, np.int64)
+        n = f.emit(
+            step.ids, step.old, groups.tab, groups.cell0, self._word_plan, changed, always, places, rows, weights, out,
+            bits, nulls,
+        )  # fmt: skip
         rows = rows[:n]
-        made = self._words(cells, rows)
+        made = {
+            i: _plain_column(finals[i].call.type, out[j, :n], bits[j, :n] if nulls[j] else None)
+            for j, i in enumerate(self._word_finals)
+        }
         for i, (words, valid, from_) in results.items():
-            final = self.layouts.finals[i]
             made[i] = (
-                from_.take(rows) if isinstance(from_, Column) else self._column(final, words[rows], valid[rows], from_)
+                from_.take(rows)
+                if isinstance(from_, Column)
+                else self._column(finals[i], words[rows], valid[rows], from_)
             )
-        return places[:n], weights[:n], [made[i] for i in range(len(self.layouts.finals))]
+        return places[:n], weights[:n], [made[i] for i in range(len(finals))]
 
     def _words(self, cells: Words, rows: Words) -> dict[int, Column]:
         """The results of words of these rows of cells, by number of the aggregate."""

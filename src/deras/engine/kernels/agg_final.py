@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from deras.core.jit import float_bits, helper, kernel
+from deras.core.jit import float_bits, helper, kernel, prefetch
 
 _LOW = np.uint64(0xFFFFFFFF)
 _S32 = np.uint64(32)
@@ -97,18 +97,6 @@ def final_words(cells, rows, plan, out, valid, nulls):
             valid[i, p] = ok
             if not ok:
                 nulls[i] += 1
-
-
-@kernel("void(int64[:, ::1], int64[:, ::1], int64, uint8[::1])")
-def words_differ(cells, plan, m, out):
-    """Where a result of words of row k is not that of row m + k: ``out`` is set to 1."""
-    for k in range(m):
-        for i in range(len(plan)):
-            x, a = word_of(cells, k, plan[i, 0], plan[i, 1], plan[i, 2])
-            y, b = word_of(cells, m + k, plan[i, 0], plan[i, 1], plan[i, 2])
-            if a != b or (a and x != y):
-                out[k] = 1
-                break
 
 
 @kernel("void(int64[:, ::1], int64, boolean, int64, int64[:, ::1], uint8[::1])")
@@ -275,37 +263,70 @@ def differ(words, valid, m, out):
                     out[k] = 1
 
 
-@kernel("int64(int64[::1], int64[::1], uint8[::1], boolean, int64[::1], int64[::1], int64[::1])")
-def emit(before, after, changed, always, places, take, weights):
+@kernel(
+    "int64(int64[::1], int64[:, ::1], int64[:, ::1], int64, int64[:, ::1], uint8[::1], boolean, int64[::1], int64[::1],"
+    " int64[::1], int64[:, ::1], uint8[:, ::1], int64[::1])"
+)
+def emit(ids, old, tab, cell0, plan, changed, always, places, rows, weights, out, valid, nulls):
     """The changes of touched groups: the old row goes, the new one comes, where they differ.
 
     Args:
-        before: weight of each group's rows before the step.
-        after: and after.
-        changed: 1 where the result changed.
-        always: also where it did not.
-        places: filled with the group's place, one per change.
-        take: filled with the row of results (old ones first, then new ones).
-        weights: filled with -1 and 1.
+        ids: the groups.
+        old: int64[m, cells]: their cells before the step.
+        tab: table of the groups.
+        cell0: first cell in a row of it.
+        plan: the aggregates whose results are words, as in :func:`final_words`.
+        changed: 1 where another result changed; empty: there are no others.
+        always: also where nothing changed.
+        places: int64[2 * m], filled with the group's place, one per change.
+        rows: int64[2 * m], filled with the place of the old row, or m more for the new one.
+        weights: int64[2 * m], filled with -1 and 1.
+        out: int64[k, 2 * m], filled with the results of words.
+        valid: uint8[k, 2 * m], filled.
+        nulls: int64[k], zeros; made greater than 0 where a result may be NULL.
 
     Returns:
         The number of changes.
     """
-    n = len(before)
-    m = 0
-    for k in range(n):
-        old = before[k] > 0
-        new = after[k] > 0
-        if old and new and not (changed[k] or always):
+    m = len(ids)
+    n = 0
+    others = len(changed) > 0
+    for k in range(m):
+        if k + 12 < m:
+            prefetch(tab, ids[k + 12])
+        g = ids[k]
+        was = old[k, 1] > 0
+        now = tab[g, cell0 + 1] > 0
+        # Written at the end of what there is, and left there if it counts.
+        differ = always or was != now or (others and changed[k] != 0)
+        at = n + 1 if was else n
+        for i in range(len(plan)):
+            x = np.int64(0)
+            y = np.int64(0)
+            a = True
+            b = True
+            if was:
+                x, a = word_of(old, k, plan[i, 0], plan[i, 1], plan[i, 2])
+                out[i, n] = x
+                valid[i, n] = a
+            if now:
+                y, b = word_of(tab, g, cell0 + plan[i, 0], plan[i, 1], plan[i, 2])
+                out[i, at] = y
+                valid[i, at] = b
+            if a != b or (a and x != y):
+                differ = True
+            if not (a and b):
+                nulls[i] = 1
+        if not differ:
             continue
-        if old:
-            places[m] = k
-            take[m] = k
-            weights[m] = -1
-            m += 1
-        if new:
-            places[m] = k
-            take[m] = n + k
-            weights[m] = 1
-            m += 1
-    return m
+        if was:
+            places[n] = k
+            rows[n] = k
+            weights[n] = -1
+            n += 1
+        if now:
+            places[n] = k
+            rows[n] = m + k
+            weights[n] = 1
+            n += 1
+    return n
