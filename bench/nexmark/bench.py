@@ -130,8 +130,11 @@ def measure(
     return found
 
 
-def profile(query: str, folder: Path) -> None:
-    """Run a query in this process and print what decoding, its operators and the sink cost: CPU ns per row read."""
+def profile(query: str, folder: Path, *, markdown: bool) -> None:
+    """Run a query in this process and print what decoding, its operators and the sink cost: CPU ns per row read.
+
+    ``markdown``: as a row of a table, with the costs of 3 ns and more.
+    """
     from deras.connectors.blackhole import BlackholeWriter
     from deras.engine import graph as engine
     from deras.formats._json_decoder import JsonDecoder
@@ -169,6 +172,15 @@ def profile(query: str, folder: Path) -> None:
     cpu = time.process_time() - cpu
     rows = rows_of(query, folder)
     speed = rows / found["seconds"] / 1e6
+    if markdown:
+        costs: dict[str, list[float]] = {}
+        for name, seconds in spent.items():
+            if seconds / rows * 1e9 >= 3:
+                costs.setdefault(name.split()[-1], []).append(seconds / rows * 1e9)
+        largest = sorted(costs.items(), key=lambda c: -sum(c[1]))
+        told = ", ".join(f"{name} {' + '.join(f'{x:.0f}' for x in each)}" for name, each in largest)
+        print(f"| {query} | {cpu / rows * 1e9:.0f} | {told} |")
+        return
     print(
         f"{query}: {speed:.2f} M rows/s, {cpu / rows * 1e9:.0f} ns CPU a row, {found['changes']} changes; of these ns:"
     )
@@ -291,7 +303,8 @@ def main() -> None:
     parser.add_argument("--workers", metavar="N,N", help="measure Deras with so many threads")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="settings of Deras' job")
     parser.add_argument("--json", action="store_true", help="one JSON object a query, and one of all")
-    parser.add_argument("--profile", metavar="QUERY", help="where the time of one query goes")
+    parser.add_argument("--profile", metavar="QUERY", help="where the time of one query goes; all: of each, as a table")
+    parser.add_argument("--markdown", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--child", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
@@ -299,10 +312,15 @@ def main() -> None:
         return
     data = Path(os.environ.get("DERAS_BENCH", Path(tempfile.gettempdir()) / "deras-bench-data"))
     folder, small = files.write(files.Input(args.events), data), files.write(SMALL, data)
-    if args.profile:
-        profile(args.profile, folder)
-        return
     queries = args.queries or (suite.QUERIES if args.full else QUICK)
+    if args.profile == "all":
+        for q in args.queries or [q for q in suite.QUERIES if q in IN_MEAN]:
+            command = [sys.executable, __file__, "--profile", q, "--markdown", "--events", str(args.events)]
+            subprocess.run(command, check=True)
+        return
+    if args.profile:
+        profile(args.profile, folder, markdown=args.markdown)
+        return
     if not args.json:
         print(f"{machine.facts()}; load {machine.load():.1f}")
     (scaling if args.workers else compare_engines)(queries, folder, small, args)
