@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import datetime as dt
 import io
@@ -125,3 +126,22 @@ def test_noise(raw: bytes, escape: str) -> None:
     found = decode("csv", ABC, raw, **options)
     assert found.count == len(found.delta) + sum(map(len, found.rejected))
     found.delta.rows()
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(st.tuples(st.text("aé漢\U0001f600", max_size=70), st.integers(0, 300), st.integers(0, 255)), max_size=8)
+)
+def test_utf8_as_python_judges_it(texts: list[tuple[str, int, int]]) -> None:
+    """A byte of some texts is replaced: at any place, next to a delimiter too."""
+    lines, want = [], []
+    for text, place, byte in texts:
+        raw = bytearray(text.encode())
+        if place < len(raw) and byte not in b'\r\n,"':
+            raw[place] = byte
+        lines.append(b"x" + bytes(raw) + b",1")
+        with contextlib.suppress(UnicodeDecodeError):
+            want.append((f"x{raw.decode()}", 1))
+    found = decode("csv", Schema.of(a=t.STRING, b=t.BIGINT), b"\n".join(lines))
+    assert found.delta.rows() == want
+    assert len(refused(found)) == len(texts) - len(want)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from deras.core.jit import helper, kernel, load8, load32, match2, trailing_zeros
+from deras.core.jit import helper, high_bytes, kernel, load8, load32, match2, trailing_zeros
 from deras.formats._json_kernel import (
     AT,
     BINARY,
@@ -108,14 +108,18 @@ def _plain_end(data, i, end, delimiter):
 def _well_formed(data, i, end):
     """Whether data[i:end] is UTF-8."""
     while i < end:
-        if load8(data, i) < 128:
-            i += 1
+        m = high_bytes(data, i)
+        if m == 0:
+            i += 32
             continue
+        i += trailing_zeros(m)
+        if i >= end:
+            return True
         n = utf8_length(data, i)
-        if n == 0:
-            return False
         i += n
-    return i == end
+        if n == 0 or i > end:
+            return False
+    return True
 
 
 @helper
@@ -225,10 +229,10 @@ def decode(data, state, params, marks, null, has_null, number, words, wide, vali
                     nulls[j] += 1
                     valid[j, row] = 0
                     if text or (kind == BINARY or kind == RAW or kind == WIDE_DECIMAL):
-                        wide[slot, row, 0] = 0
-                        wide[slot, row, 1] = 0
+                        wide[U(slot), U(row), 0] = 0
+                        wide[U(slot), U(row), 1] = 0
                     else:
-                        words[slot, row] = 0
+                        words[U(slot), U(row)] = 0
                 else:
                     if nulls[j] != 0:
                         valid[j, row] = 1
@@ -250,16 +254,16 @@ def decode(data, state, params, marks, null, has_null, number, words, wide, vali
                                 side[at] = load8(data, k)
                                 at += 1
                                 k += 1
-                            wide[slot, row, 0] = view_head(side, first, at - first)
-                            wide[slot, row, 1] = view_tail(side, first, at - first, state[SIDE_BUFFER])
+                            wide[U(slot), U(row), 0] = view_head(side, first, at - first)
+                            wide[U(slot), U(row), 1] = view_tail(side, first, at - first, state[SIDE_BUFFER])
                             state[SIDE] = at
                         else:
-                            wide[slot, row, 0] = view_head(data, a, n)
-                            wide[slot, row, 1] = view_tail(data, a, n, 0)
+                            wide[U(slot), U(row), 0] = view_head(data, a, n)
+                            wide[U(slot), U(row), 1] = view_tail(data, a, n, 0)
                     elif kind == DATE:
                         days = read_date(data, a)
                         ok = n == 10 and days > -1_000_000_000
-                        words[slot, row] = days
+                        words[U(slot), U(row)] = days
                     elif kind == TIME or kind == TIMESTAMP:
                         days = read_date(data, a) if kind == TIMESTAMP else 0
                         at = a + 11 if kind == TIMESTAMP else a
@@ -269,41 +273,41 @@ def decode(data, state, params, marks, null, has_null, number, words, wide, vali
                             at = at + 1 if load8(data, at) == 90 else -1
                         ok = days > -1_000_000_000 and clock >= 0 and at == b
                         if kind == TIME:
-                            words[slot, row] = clock * 1_000_000_000 + nanos
+                            words[U(slot), U(row)] = clock * 1_000_000_000 + nanos
                         else:
                             seconds = days * 86400 + clock
                             ok = ok and load8(data, a + 10) == params[f, A]
                             if params[f, C] & 1:
                                 ok = ok and -9_223_372_036 <= seconds <= 9_223_372_035
-                                words[slot, row] = seconds * 1_000_000_000 + nanos
+                                words[U(slot), U(row)] = seconds * 1_000_000_000 + nanos
                             else:
-                                words[slot, row] = seconds * 1_000_000 + nanos // 1000
+                                words[U(slot), U(row)] = seconds * 1_000_000 + nanos // 1000
                     elif kind == BOOLEAN:
                         yes = n == 4 and load32(data, a) == _TRUE
                         ok = yes or (n == 5 and load32(data, a) == _FALS and load8(data, a + 4) == 101)
-                        words[slot, row] = yes
+                        words[U(slot), U(row)] = yes
                     else:
                         at, negative, x, exponent, whole = read_number(data, a)
                         ok = at == b and n > 0
                         if kind == INTEGER:
                             ok = ok and whole and x <= U(params[f, B]) + U(negative)
-                            words[slot, row] = -np.int64(x) if negative else np.int64(x)
+                            words[U(slot), U(row)] = -np.int64(x) if negative else np.int64(x)
                         elif kind == DECIMAL or kind == WIDE_DECIMAL:
                             y = to_scaled(x, exponent, params[f, A] if kind == DECIMAL else 18, params[f, B])
                             ok = ok and y >= 0
                             y = -y if negative else y
                             if kind == DECIMAL:
-                                words[slot, row] = y
+                                words[U(slot), U(row)] = y
                             else:
-                                wide[slot, row, 0] = U(y)
-                                wide[slot, row, 1] = U(y >> 63)
+                                wide[U(slot), U(row), 0] = U(y)
+                                wide[U(slot), U(row), 1] = U(y >> 63)
                         elif kind == DOUBLE or kind == FLOAT:
                             v = to_double(x, exponent, powers)
                             ok = ok and v == v
                             if kind == FLOAT:
                                 ok = ok and v <= 3.4028234663852886e38
                                 v = np.float64(np.float32(v))
-                            words[slot, row] = np.float64(-v if negative else v).view(np.int64)
+                            words[U(slot), U(row)] = np.float64(-v if negative else v).view(np.int64)
                     if not ok:
                         break
             # ---- what follows
