@@ -264,7 +264,7 @@ class KeyJoin(Operator):
         """The pairs that pass: only the columns that the condition reads are gathered."""
         residual = self.residual
         assert residual is not None  # noqa: S101 (asked only then)
-        whole = _every(mine, delta.length)
+        whole = self._every(side, mine, delta.length)
         ours = [delta.columns[i] if whole else delta.columns[i].take(mine) for i in self._reads[side]]
         others = segments.take(theirs, self._reads[1 - side])
         columns = [*ours, *others] if side == 0 else [*others, *ours]
@@ -284,7 +284,7 @@ class KeyJoin(Operator):
 
     def _joined(self, delta: Delta, segments: Segments, side: int, mine: Ids, theirs: Ids) -> Delta:
         ours, marks = delta.columns, delta.marks
-        if not _every(mine, delta.length):
+        if not self._every(side, mine, delta.length):
             ours = tuple(late_take(ours, mine))
             marks = marks[mine] if isinstance(marks, np.ndarray) else marks
         others = self._late(theirs) if segments is self._rows else segments.take(theirs)
@@ -296,6 +296,10 @@ class KeyJoin(Operator):
         if self._row_clock is not None:
             return self._rows.take(rows)
         return late_gather(self._kept.types, self._rows.take, rows)
+
+    def _every(self, side: int, rows: Ids, n: int) -> bool:
+        """Whether the positions are 0, 1, … n - 1. Those of the other side ascend, each is there once."""
+        return len(rows) == n and (side != self.keyed or bool((rows == np.arange(n)).all()))
 
     # ---- state that goes
 
@@ -376,8 +380,3 @@ def _true(column: Column) -> npt.NDArray[np.uint8]:
     found: npt.NDArray[np.uint8] = (column.words() != 0).astype(np.uint8)
     valid = column.valid()
     return found if valid is None else found & valid
-
-
-def _every(rows: Ids, n: int) -> bool:
-    """Whether the positions are 0, 1, … n - 1."""
-    return len(rows) == n and (n == 0 or (rows[0] == 0 and bool((np.diff(rows) == 1).all())))
