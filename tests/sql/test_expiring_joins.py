@@ -130,3 +130,49 @@ def test_which_are_left_alone() -> None:
     assert _kept_as_it_was(Session(TABLES, **early), QUERIES["Nexmark's"][0])
     local = TABLES.replace("TIMESTAMP(3)", "TIMESTAMP_LTZ(3)")
     assert _kept_as_it_was(Session(local), query(TUMBLE, "CAST(b.ts AS TIMESTAMP(3)) BETWEEN w.s AND w.e"))
+
+
+# ---------------------------------------------------------------- joins of windows
+
+
+def counted(asked: str, *, window: str = HOP, extreme: str = "MAX(n)", left: str = "", right: str = "") -> str:
+    counts = f"""SELECT auction, COUNT(*) AS n, SUM(price) AS p, window_start AS s, window_end AS e FROM {window}
+      GROUP BY auction, window_start, window_end"""
+    return f"""SELECT a.auction, a.n, a.p, a.e, b.m FROM ({counts}) a
+      JOIN (SELECT {extreme} AS m, MAX(p) AS q, s, e FROM ({counts}) {right} GROUP BY s, e) b
+      ON a.s = b.s AND a.e = b.e AND {asked} {left}"""
+
+
+WINDOWED = {
+    "Nexmark's": (counted("a.n >= b.m"), True),
+    "equal": (counted("a.n = b.m"), True),
+    "equal, NULLs": (counted("a.p = b.m", extreme="MAX(p)"), True),
+    "NULLs": (counted("b.m <= a.p", extreme="MAX(p)"), True),
+    "the least": (counted("a.p <= b.m", extreme="MIN(p)"), True),
+    "tumble": (counted("a.n >= b.m", window=TUMBLE), True),
+    "cumulate": (counted("a.n = b.m", window=CUMULATE), True),
+    "a filter on the rows": (counted("a.n = b.m", left="WHERE a.p > 3"), True),
+    "a filter on what is counted": (counted("a.n = b.m", right="WHERE n < 3"), False),
+    "not the greatest": (counted("a.n <= b.m"), False),
+    "the other way round": (counted("a.n >= b.m", extreme="MIN(n)"), False),
+    "of another column": (counted("a.n >= b.m", extreme="MAX(p)"), False),
+}
+
+
+@pytest.mark.parametrize("name", WINDOWED)
+@settings(max_examples=8, deadline=None)
+@given(rows=ROWS, one_by_one=st.booleans())
+def test_window_joins_give_the_same_rows(name: str, rows: list, one_by_one: bool) -> None:
+    text = WINDOWED[name][0]
+    got = _results(text, rows, one_by_one)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(expiring_joins, "window_candidates", lambda rel: rel)
+        assert got == _results(text, rows, one_by_one)
+
+
+@pytest.mark.parametrize("name", WINDOWED)
+def test_which_window_joins_have_candidates(name: str) -> None:
+    text, candidates = WINDOWED[name]
+    labels = [n.label for n in Session(TABLES).plan(text).dataflows[0].nodes]
+    assert any(x.startswith("WindowJoin(") for x in labels)
+    assert any(x.startswith("CandidateFilter(") for x in labels) == candidates

@@ -36,13 +36,15 @@ def _join(lowering: Lowering, rel: ExpiringJoin) -> Callable[[], Operator]:
 @lowers(CandidateFilter)
 def _candidates(lowering: Lowering, rel: CandidateFilter) -> Callable[[], Operator]:
     schema = rel.input.schema
-    windows = rel.kind, rel.size, rel.slide, rel.offset
+    # Windows that rows have already end after the last millisecond that these bring.
+    kind = "tumble" if rel.kind == "attached" else rel.kind
 
     def make() -> Operator:
         from deras.engine.operators import candidate_filter as engine
         from deras.engine.windows import Windows
 
-        function = "MAX" if rel.function == "MAX" else "MIN"
-        return engine.CandidateFilter(schema, rel.value, rel.time, function, Windows(*windows), rel.low, rel.high)  # type: ignore[arg-type]
+        return engine.CandidateFilter(
+            schema, rel.value, rel.time, rel.function, Windows(kind, rel.size, rel.slide, rel.offset), rel.low, rel.high
+        )
 
     return make

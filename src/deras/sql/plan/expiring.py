@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from deras.sql.plan.joins import Join, condition_text, prune_sides
 from deras.sql.plan.rel import Place, Rel, Unary
@@ -71,7 +72,7 @@ class CandidateFilter(Unary):
 
     value: int
     time: int
-    function: str
+    function: Literal["MAX", "MIN"]
     kind: WindowKind
     size: int
     slide: int

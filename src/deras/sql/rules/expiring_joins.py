@@ -20,6 +20,7 @@ from deras.sql.plan.expiring import CandidateFilter, ExpiringJoin
 from deras.sql.plan.reuse import reusable
 from deras.sql.plan.windowed import WindowBound, window_bound
 from deras.sql.rules.interval_joins import TURNED, linear
+from deras.sql.rules.window_extremes import FUNCTIONS, opened, window_candidates
 
 if TYPE_CHECKING:
     from deras.core.types import SqlType
@@ -52,6 +53,8 @@ def expiring_joins(rel: p.Rel) -> p.Rel:
             found = r if all(a is b for a, b in zip(new, inputs, strict=True)) else r.rebuild(new)
             if type(found) is p.Join:
                 found = expiring_join(found) or found
+            elif type(found) is p.WindowJoin:
+                found = window_candidates(found)
             done[id(r)] = found
         return found
 
@@ -145,8 +148,8 @@ def _candidates(rel: p.Join, side: int, time: int, reach: _Reach) -> CandidateFi
     most = _MOST_WINDOWS * step
     if reach.low is None or reach.high is None or reach.high - reach.low > most or window.size > most:
         return None
-    below, columns, terms = _opened(own)
-    source, inside, filters = _opened(window.input)
+    below, columns, terms = opened(own)
+    source, inside, filters = opened(window.input)
     # Every row of the side is one of the aggregate's, so that what it surpasses the aggregate surpasses.
     if below.normal() != source.normal() or not reusable(below) or not all(t in terms for t in filters):
         return None
@@ -157,24 +160,15 @@ def _candidates(rel: p.Join, side: int, time: int, reach: _Reach) -> CandidateFi
         if safe or place is None or not 0 <= place < len(window.calls):
             continue
         call = window.calls[place]
-        if call.function not in ("MAX", "MIN") or call.filter is not None or call.arg is None or call.user is not None:
+        function = next((f for f in FUNCTIONS if f == call.function), None)
+        if function is None or call.filter is not None or call.arg is None or call.user is not None:
             continue
         if columns[mine] == inside[call.arg] and own.schema[mine].type.layout is Layout.WORDS:
             return CandidateFilter(
-                own.schema, own, mine, time, call.function, window.kind, window.size, window.slide, window.offset,
+                own.schema, own, mine, time, function, window.kind, window.size, window.slide, window.offset,
                 reach.low, reach.high,
             )  # fmt: skip
     return None
-
-
-def _opened(rel: p.Rel) -> tuple[p.Rel, list[e.Expr], list[e.Expr]]:
-    """What is below a projection and filter, what each column is of it, and the filter's terms."""
-    if isinstance(rel, p.Calc):
-        terms = e.conjuncts(rel.predicate)
-        if rel.exprs is not None:
-            return rel.input, list(rel.exprs), terms
-        return rel.input, [e.InputRef(f.type, i) for i, f in enumerate(rel.schema)], terms
-    return rel, [e.InputRef(f.type, i) for i, f in enumerate(rel.schema)], []
 
 
 def _column(rel: p.Rel, i: int) -> int | None:
