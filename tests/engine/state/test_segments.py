@@ -238,7 +238,7 @@ def test_cells_that_changed_are_saved_wherever_the_row_lies_now() -> None:
     schema = Schema.of(a=BIGINT)
     state = State("a")
     segments = state.segments("r", schema, 1, 1)
-    n = 2 * BLOCK
+    n = 6 * BLOCK
     ids = segments.append(columns([(i,) for i in range(n)], schema), n)
     log = [(k, name, bytes(b)) for k, name, b in state.freeze(1).chunks()]
     segments.tab[ids, segments.cell0] = 7

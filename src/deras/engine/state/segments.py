@@ -201,11 +201,15 @@ class Segments:
         if self._dead < BLOCK:
             return []
         closed = self._free_dead()
-        n = self._blocks
-        poor = np.flatnonzero(closed & ((self._live[:n] < BLOCK // 2) | self._stranded()))
+        live = self._live[: self._blocks]
+        want = self._stranded()
+        # Not each block as soon as it is half empty: waiting until half of all is dead leaves less to be moved.
+        if self._filled[: self._blocks][closed].sum() > 2 * live[closed].sum() + BLOCK:
+            want |= live < BLOCK // 2
+        poor = np.flatnonzero(closed & want)
         moved: list[tuple[Ids, Ids]] = []
         if len(poor):
-            poor = poor[np.argsort(self._live[poor], kind="stable")][:_MOVES]
+            poor = poor[np.argsort(live[poor], kind="stable")][:_MOVES]
             moved = [self._move(b) for b in poor.tolist()]
             # Only now: links of moved rows are read from their old places, which nothing may have overwritten.
             for b in poor.tolist():
