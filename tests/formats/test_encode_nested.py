@@ -43,6 +43,11 @@ types = st.recursive(
     max_leaves=5,
 )
 
+# Other control characters are written as Jackson writes them: see below.
+TEXTS = st.text(
+    st.one_of(st.characters(exclude_categories=["Cs", "Cc"]), st.sampled_from('\n\t\r\b\f"\\')), max_size=20
+)
+
 
 def values(x: t.SqlType) -> st.SearchStrategy[Any]:
     """Physical values as :func:`deras.formats._exact.build` takes them."""
@@ -51,7 +56,7 @@ def values(x: t.SqlType) -> st.SearchStrategy[Any]:
     if x.kind is t.Kind.ROW:
         return st.one_of(st.none(), st.tuples(*map(values, x.children)).map(list))
     plain = {
-        "BOOLEAN": st.integers(0, 1), "VARCHAR": st.text(max_size=20).map(str.encode), "VARBINARY": st.binary(max_size=9),
+        "BOOLEAN": st.integers(0, 1), "VARCHAR": TEXTS.map(str.encode), "VARBINARY": st.binary(max_size=9),
         "INT": st.integers(-(2**31), 2**31 - 1), "DECIMAL": st.integers(-(10**9), 10**9), "DATE": st.integers(0, 40000),
         "TIMESTAMP": st.integers(0, 2**40).map(lambda ms: ms * 1000), "TIME": st.integers(0, 86_399_999).map(lambda ms: ms * 10**6),
     }.get(x.kind.name, st.integers(-(2**63), 2**63 - 1))  # fmt: skip
@@ -114,3 +119,10 @@ def test_nothing_is_written_value_by_value(monkeypatch: pytest.MonkeyPatch) -> N
     assert (
         found == ['{"x":[{"a":[1,null],"b":"x"},null]}', '{"x":[]}', '{"x":null}', '{"x":[{"a":null,"b":null}]}'] * 500
     )
+
+
+def test_control_characters_are_written_as_at_the_top() -> None:
+    flat = Delta.of(Schema.of(a=t.STRING), [["\x1f\n"]])
+    nested = Delta.of(Schema.of(a=t.array(t.STRING)), [[["\x1f\n"]]])
+    assert lines(make("json").encoder(flat.schema).encode(flat)) == ['{"a":"\\u001F\\n"}']
+    assert lines(make("json").encoder(nested.schema).encode(nested)) == ['{"a":["\\u001F\\n"]}']

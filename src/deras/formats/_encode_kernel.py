@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from deras.core.jit import copy_from, helper, kernel, load8_at, load64_at, quote_stops, trailing_zeros
+from deras.core.jit import copy_from, helper, kernel, load8_at, load64_at, match2, quote_stops, trailing_zeros
 from deras.formats._text_kernel import POW10, U
 
 # Kinds of value (params[column, KIND]). RAW: text written as it is.
@@ -201,6 +201,20 @@ def _csv_text(out, at, address, n, style, null):
     if n > 0:
         first = load8_at(address)
         needs |= first == 35 or first == 32 or load8_at(address + n - 1) == 32
+    # Most texts hold no byte with a meaning: they are looked at 32 bytes at a time, after they were copied.
+    copy_from(out, at, address, n)
+    k = 0
+    while k < n:
+        m = match2(out, at + k, np.uint8(style[BETWEEN]), np.uint8(quote))
+        m |= match2(out, at + k, np.uint8(10), np.uint8(13))
+        if escape >= 0:
+            m |= match2(out, at + k, np.uint8(escape), np.uint8(escape))
+        if m != 0:
+            k += trailing_zeros(m)
+            break
+        k += 32
+    if k >= n and not (needs and quote >= 0):
+        return at + n
     for k in range(n):
         c = np.int64(load8_at(address + k))
         needs |= c == style[BETWEEN] or (c == quote or c == escape) or c == 10 or c == 13
