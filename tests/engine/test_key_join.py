@@ -149,6 +149,16 @@ def test_order_is_the_keyed_sides_then_that_of_arrival() -> None:
     assert out.weights is None
 
 
+def test_as_many_pairs_as_rows_are_not_a_pair_a_row() -> None:
+    make = lambda: key_join(residual=Less(Schema.of(s=STRING, t=STRING)), reads=[1, 2])  # noqa: E731
+    for new in (key_join, make):
+        h = Harness(new)
+        h.step([None, Delta.of(OTHER, [("r1", 2), ("r2", 2), ("r3", 2)])])
+        out = h.step([Delta.of(KEYED, [(1, "a"), (2, "b"), (3, "c")]), None])
+        assert out is not None
+        assert out.rows() == [(2, "b", "r1", 2), (2, "b", "r2", 2), (2, "b", "r3", 2)]
+
+
 def test_marks_come_from_the_row_that_completes_the_pair() -> None:
     h = Harness(key_join)
     other = Delta.of(OTHER, [("r1", 1), ("r2", 2)])
