@@ -416,7 +416,7 @@ def test_with_bounds_checks() -> None:
     """The same tests, once, with every array access of the kernels checked."""
     if os.environ.get("DERAS_BOUNDSCHECK") == "1":
         pytest.skip("this is that run")
-    names = "values or golden or flinks or memory or many"
+    names = "values or golden or flinks or memory or many or large or runs"
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", __file__, "-k", names],
         env={**os.environ, "DERAS_BOUNDSCHECK": "1"},
