@@ -355,3 +355,11 @@ def columns(ids, tab, picks, width, words, pairs, valid, nulls, local, used):
                     missing += null
                 nulls[c] += np.int64(missing)
     used[len(used) - 1] = chunks
+
+
+@kernel(f"void({_RO1}, int64[:, ::1], int64, int64[:, ::1])")
+def cells(ids, tab, first, out):
+    """The words from ``first`` on of each row, as many as ``out`` is wide."""
+    for k in range(len(ids)):
+        for j in range(out.shape[1]):
+            out[k, j] = tab[ids[k], first + j]

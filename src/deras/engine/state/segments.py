@@ -403,7 +403,11 @@ class Segments:
 
     def _with_cells(self, rows: Rows, deleted: list[Any], changed: list[Any]) -> SegmentsFrozen:
         # Cells change in place, so they are copied now; everything else about a row is read later.
-        cells = self._tab.array[rows.ids(), self.cell0 : self.cell0 + self.n_saved] if self.n_saved else None
+        cells = None
+        if self.n_saved:
+            ids = rows.ids()
+            cells = np.empty((len(ids), self.n_saved), np.int64)
+            k.cells(ids, self._tab.array, self.cell0, cells)
         return SegmentsFrozen(rows, cells, deleted, changed)
 
     def put(self, columns: Sequence[Column], births: npt.NDArray[np.int64], cells: npt.NDArray[np.int64]) -> None:
