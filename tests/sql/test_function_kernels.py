@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from decimal import Context, Decimal
 
 import numpy as np
 import pytest
@@ -11,6 +12,12 @@ from hypothesis import strategies as st
 
 from deras.core import types as t
 from deras.core.column import Column
+from deras.core.delta import Delta
+from deras.core.schema import Schema
+from deras.core.time import Tick
+from deras.sql.expr.nodes import InputRef, Literal
+from deras.sql.expr.program import Evaluation, RowProgram
+from deras.sql.functions.operators import arithmetic
 from deras.sql.functions.registry import CallContext, find
 from deras.sql.kernels import plans
 from deras.sql.kernels.pattern import program
@@ -176,3 +183,24 @@ def test_a_pattern_that_goes_back_for_ever_is_left_to_the_general_engine():
     kernel, general = both("REGEXP_EXTRACT", column, ("((a|aa)+)b", 1), (t.STRING, t.INT))
     assert kernel is not None
     assert kernel(column).values() == general(column).values() == [None, "aa", "a" * 30]
+
+
+WORDS = st.lists(st.one_of(st.none(), st.integers(-(2**63), 2**63 - 1), st.integers(-9, 9)), min_size=1, max_size=8)
+FACTORS = [(908, t.decimal(3, 3)), (-1, t.decimal(1, 0)), (0, t.decimal(1, 0)), (10**18 - 1, t.decimal(18, 5))]
+
+
+@given(WORDS, st.sampled_from(FACTORS), st.booleans())
+@settings(max_examples=100, deadline=None)
+def test_an_integer_times_a_constant_decimal(values, factor, first):
+    value, type_ = factor
+    constant = Literal(type_.with_nullable(False), value)
+    column = InputRef(t.BIGINT, 0)
+    made = arithmetic("*", constant, column) if first else arithmetic("*", column, constant)
+    evaluation = Evaluation([t.BIGINT], [made], "UTC")
+    assert [s.kernel is not None for steps in evaluation.steps for s in steps] == [True]
+    delta = Delta(Schema.of(a=t.BIGINT), [moments(values, t.BIGINT)])
+    found, errors = RowProgram(delta.schema, Schema.of(x=made.type), [made]).run(delta, Tick())
+    assert not errors
+    exact = Context(prec=60)
+    wanted = [None if v is None else Decimal(v * value).scaleb(-type_.scale, exact) for v in values]
+    assert found.columns[0].values() == wanted

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from decimal import Context, Decimal
+
 import numpy as np
 import pytest
 
@@ -108,3 +110,16 @@ def test_decimals_are_divided_as_floats_are() -> None:
     delta = Delta(Schema.of(a=type_), [column])
     found, _ = RowProgram(delta.schema, Schema.of(x=t.DOUBLE), [Cast(t.DOUBLE, InputRef(type_, 0))]).run(delta, Tick())
     assert found.columns[0].values() == [0.3, 0.7, 99.9, -0.1]
+
+
+@pytest.mark.parametrize(("factor", "precision"), [(908, 23), (908, 22), (908, 21), (999, 21), (-1, 19), (1, 20)])
+def test_a_cast_that_cannot_cut_a_product_is_none(factor: int, precision: int) -> None:
+    words = [2**63 - 1, -(2**63), 0, None, 1]
+    product = arithmetic("*", InputRef(t.BIGINT, 0), Literal(t.decimal(4, 3).with_nullable(False), factor))
+    to = t.decimal(precision, 3)
+    delta = Delta(Schema.of(a=t.BIGINT), [Column.of_values(t.BIGINT, words)])
+    found, errors = RowProgram(delta.schema, Schema.of(x=to), [Cast(to, product)]).run(delta, Tick())
+    assert not errors
+    exact = [None if w is None else w * factor for w in words]
+    wanted = [None if v is None or abs(v) >= 10**precision else Decimal(v).scaleb(-3, Context(prec=60)) for v in exact]
+    assert found.columns[0].values() == wanted

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from deras.core.types import Kind
 from deras.sql.expr import nodes as e
 
 
@@ -26,3 +27,24 @@ def volatile(x: e.Expr) -> bool:
         if isinstance(y, e.UdfCall) and not y.udf.deterministic:
             return True
     return False
+
+
+def bound(x: e.Expr) -> int | None:
+    """What the absolute value of an exact number never exceeds (of a DECIMAL: of its scaled integer); None: unknown."""
+    if isinstance(x, e.Literal):
+        return int(abs(x.value)) if isinstance(x.value, int) else None
+    if x.type.is_integer:
+        return int(1 << (x.type.bits - 1))
+    if x.type.kind is not Kind.DECIMAL:
+        return None
+    if isinstance(x, e.Cast) and x.arg.type.is_integer:
+        found = bound(x.arg)
+        return None if found is None else min(found * 10**x.type.scale, 10**x.type.precision - 1)
+    most = 10**x.type.precision - 1
+    if isinstance(x, e.Call) and x.function.name == "*" and len(x.args) == 2:
+        a, b = x.args
+        left, right = bound(a), bound(b)
+        # A product of another scale is rounded.
+        if left is not None and right is not None and x.type.scale == a.type.scale + b.type.scale:
+            return min(left * right, most)
+    return most

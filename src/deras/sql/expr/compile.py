@@ -18,10 +18,12 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from deras.core.errors import BindError
-from deras.core.types import Kind, SqlType, polars_type
+from deras.core.types import Kind, Layout, SqlType, polars_type
+from deras.sql.expr.analysis import bound
 from deras.sql.expr.cast import cast_value, host_cast
 from deras.sql.expr.nodes import Call, Case, Cast, Context, Expr, InputRef, Literal, Logic, UdfCall, deterministic
 from deras.sql.functions.registry import CallContext
+from deras.sql.types import as_decimal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -193,8 +195,12 @@ class Compiler:
         arg = self.compile(e.arg)
         ctx = CallContext((e.arg.type,), e.type, zone=self.zone, at=e.at)
         host = host_cast(e.arg.type, e.type)
+        if _fits(e):
+            return arg
         if host is None:
             value = cast_value(ctx, arg.expr, e.arg.type, e.type)
+            if value is arg.expr and not ctx.fails:
+                return arg
             return self._finish(value, [arg], ctx, safe=e.safe)
         return self._host(
             e.type,
@@ -233,9 +239,11 @@ class Compiler:
         build = e.function.build
         types = [a.type for a in e.args]
         if e.function.kernel is not None:
-            kernel = e.function.kernel(ctx, build)
+            given = _whole(e.args[next((i for i, constant in enumerate(ctx.literal) if not constant), 0)])
+            # No kernel takes DECIMALs of two words.
+            kernel = None if given.type.layout is Layout.LIMBS else e.function.kernel(ctx, build)
             if kernel is not None:
-                return self._host(e.type, args[:1], types[:1], None, kernel=kernel)
+                return self._host(e.type, [self.compile(given)], [given.type], None, kernel=kernel)
         if e.function.kind == "host" and not e.function.rows:
             # Constants that the function does not take are found now, not in the first step.
             build(ctx, *(pl.Series("", [], dtype=frame_type(a.type)) for a in e.args))
@@ -291,6 +299,22 @@ class Compiler:
                 self.udf_codes.add(step.code)
         self.steps[level].append(step)
         return Value(pl.col(step.out), self._first([*(a.error for a in args), error]), level + 1, step.out)
+
+
+def _whole(e: Expr) -> Expr:
+    """The integer that is cast to a DECIMAL which holds all of it, else the expression: kernels take both."""
+    if isinstance(e, Cast) and e.arg.type.is_integer and e.type.kind is Kind.DECIMAL and e.type.scale == 0:
+        return e.arg if e.type.precision >= as_decimal(e.arg.type).precision else e
+    return e
+
+
+def _fits(e: Cast) -> bool:
+    """Whether a cast of one DECIMAL to another leaves every value as it is."""
+    s, d = e.arg.type, e.type
+    if not s.kind is d.kind is Kind.DECIMAL or s.scale != d.scale or frame_type(s) != frame_type(d):
+        return False
+    most = bound(e.arg)
+    return most is not None and most < 10**d.precision
 
 
 def _checked(result: Any) -> HostResult:

@@ -14,14 +14,17 @@ from deras.core.types import Kind, SqlType
 from deras.sql.expr import decimals
 from deras.sql.expr.nodes import Call, Case, Expr, Literal, Where
 from deras.sql.functions.registry import ArgumentError, CallContext, Function, cast_to, scalar
+from deras.sql.kernels import plans
 from deras.sql.types import as_decimal, common_type, decimal_result
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 
-def _function(name: str, build: Any, *, kind: Any = "expression", nullable: bool | None = None) -> Function:
-    return Function(name, kind, (), build, nullable=nullable, family="operators")
+def _function(
+    name: str, build: Any, *, kind: Any = "expression", nullable: bool | None = None, kernel: Any = None
+) -> Function:
+    return Function(name, kind, (), build, nullable=nullable, family="operators", kernel=kernel)
 
 
 def _nullable(*args: Expr) -> bool:
@@ -146,7 +149,7 @@ def _remainder(c: CallContext, a: pl.Expr, b: pl.Expr) -> pl.Expr:
 
 _ADD = _function("+", _add)
 _SUBTRACT = _function("-", _subtract)
-_MULTIPLY = _function("*", _multiply)
+_MULTIPLY = _function("*", _multiply, kernel=plans.multiply)
 _ADD_EXACT = _function("+", _sum_exact(1), kind="host")
 _SUBTRACT_EXACT = _function("-", _sum_exact(-1), kind="host")
 _MULTIPLY_EXACT = _function("*", _multiply_exact, kind="host")

@@ -156,8 +156,9 @@ class Function:
         texts: the signatures as written.
         doc: the docstring.
         rows: a host function that wants the number of rows first.
-        kernel: from the context and ``build`` a function of the first argument's column that does the same without
-            Polars, or None where it cannot (``build`` does it then). It never fails a row.
+        kernel: from the context and ``build`` a function that does the same without Polars: of the column of the first
+            argument that is no constant (an integer cast to DECIMAL comes as it was). None where it cannot (``build``
+            does it then). It never fails a row.
     """
 
     name: str

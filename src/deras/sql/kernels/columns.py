@@ -8,6 +8,7 @@ import numpy as np
 
 from deras.core.column import Column, Views
 from deras.sql.kernels.moments import moment_texts, template
+from deras.sql.kernels.numbers import products
 from deras.sql.kernels.pattern import program
 from deras.sql.kernels.regex import DEPTH, extract_parts
 from deras.sql.kernels.text import change_case, long_bytes, split_parts
@@ -143,5 +144,16 @@ def extract(
             int(made.anchored), literal, size, rare, made.before, slots, stack, group, out, said,
         )  # fmt: skip
         return column(t, c, out, views.buffers, said, counts, general)
+
+    return run
+
+
+def product(t: SqlType, factor: int) -> Callable[[Column], Column]:
+    """Words times a constant below 2**63, as a DECIMAL of more than 18 digits."""
+
+    def run(c: Column) -> Column:
+        limbs = np.empty((c.length, 2), np.int64)
+        products(c.words(), factor, limbs)
+        return Column.of_limbs(t, limbs, c.valid())
 
     return run

@@ -101,3 +101,16 @@ def regexp_extract(c: CallContext, build: Build) -> Kernel | None:
 
     group = c.constants[2] if len(c.constants) > 2 else 0
     return extract(c.type, c.constants[1], group, general(c, build, host=True))
+
+
+def multiply(c: CallContext, build: Build) -> Kernel | None:
+    """``*`` of an integer (as DECIMAL of scale 0) or a short DECIMAL and a constant, where it gives a long DECIMAL."""
+    if c.type.kind is not Kind.DECIMAL or c.type.precision <= 18 or sum(c.literal) != 1:
+        return None
+    at = c.literal.index(False)
+    factor, source = c.constants[1 - at], c.types[at]
+    if factor is None or abs(factor) >= 1 << 63 or source.kind is not Kind.DECIMAL:
+        return None
+    from deras.sql.kernels.columns import product
+
+    return product(c.type, factor)
