@@ -37,10 +37,10 @@ def bound(x: e.Expr) -> int | None:
         return int(1 << (x.type.bits - 1))
     if x.type.kind is not Kind.DECIMAL:
         return None
+    most: int = 10**x.type.precision - 1
     if isinstance(x, e.Cast) and x.arg.type.is_integer:
-        found = bound(x.arg)
-        return None if found is None else min(found * 10**x.type.scale, 10**x.type.precision - 1)
-    most = 10**x.type.precision - 1
+        found, unit = bound(x.arg), int(10**x.type.scale)
+        return None if found is None else min(found * unit, most)
     if isinstance(x, e.Call) and x.function.name == "*" and len(x.args) == 2:
         a, b = x.args
         left, right = bound(a), bound(b)
