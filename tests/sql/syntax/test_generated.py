@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cache
 from pathlib import Path
 
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from deras.core.errors import SqlSyntaxError
@@ -165,8 +165,13 @@ many = settings(
 some_of = settings(many, max_examples=120)
 
 
+FINAL = a.ColumnRef((a.Identifier("final"),))
+
+
 @many
 @given(expressions)
+@example(a.InList(FINAL, (FINAL,)))
+@example(a.Chain("AND", (FINAL, a.RowValue((FINAL, FINAL), explicit=False))))
 def test_an_expression_comes_back_from_its_text(tree: a.Expr) -> None:
     assert parse_expression(to_sql(tree)) == tree
 

@@ -74,7 +74,9 @@ class CallParser(OperatorParser):
             if key in NILADIC and after.key != "(":
                 self.advance()
                 return Call(_function_name(token), span=token.span)
-            if key in ("RUNNING", "FINAL") and (after.kind is Kind.WORD) and self.peek(2).key == "(":
+            # not FINAL IN (…): there it is a column's name
+            called = after.kind is Kind.WORD and (after.key not in RESERVED or after.key in FUNCTION_WORDS)
+            if key in ("RUNNING", "FINAL") and called and self.peek(2).key == "(":
                 return self._scoped(start)
             if key == "MAP" and after.key == "[":
                 return self.collection("MAP", start)
