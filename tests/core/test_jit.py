@@ -133,10 +133,13 @@ def _without_arrays(numbers: Any) -> Any:
     return total
 
 
-def test_only_kernels_that_make_arrays_count_references() -> None:
+def test_only_kernels_that_make_arrays_count_references(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Numba can show the code of what it compiled itself, not of what it found in the cache.
+    monkeypatch.setattr(jit, "_module_folder", lambda module: None)
     numbers = np.arange(5)
-    assert (_first_of_a_copy(numbers), _without_arrays(numbers)) == (0, 6)
-    for made, counts in ((_first_of_a_copy, True), (_without_arrays, False)):
+    for declared, result, counts in ((_first_of_a_copy, 0, True), (_without_arrays, 6, False)):
+        made = jit.Kernel(declared.function, declared.signatures)
+        assert made(numbers) == result
         code = "".join(made._made().inspect_llvm().values())
         assert ("NRT" in code) == counts
 
