@@ -11,7 +11,7 @@ from deras.core.records import PAD, Block, Decoded
 from deras.formats import _json_kernel as k
 from deras.formats._common import Bits, writable
 from deras.formats._json_exact import parse, where
-from deras.formats._json_keys import MAX_KEY
+from deras.formats._json_key_kernel import MAX_KEY
 from deras.formats._text_decoder import RefusedError, Run, TextDecoder
 
 if TYPE_CHECKING:

@@ -29,7 +29,7 @@ from deras.core.jit import (
     string_stops,
     trailing_zeros,
 )
-from deras.formats._json_keys import find_key, key_at, learn_key, same
+from deras.formats._json_key_kernel import find_key, key_at, learn_key, same
 from deras.formats._text_kernel import (
     U,
     read_clock,
