@@ -357,5 +357,6 @@ def test_memory_stays_flat_over_many_sessions(kind: str) -> None:
         sizes.append(state.size().bytes)
     assert given == 300 * 1000
     assert max(sizes) < 16 << 20  # 10 MB of text alone went through
-    assert max(sizes[150:]) <= max(sizes[:150]) * 1.1
+    # Arrays are made anew when they have room for twice as much: sizes go up and down. 32 bytes a row kept would double it.
+    assert max(sizes[150:]) <= max(sizes[:150]) * 1.25
     assert len(op._parts[0].index) == 1  # type: ignore[attr-defined]

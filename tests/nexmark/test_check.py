@@ -43,7 +43,7 @@ def test_the_plan_tells_what_the_words_do_not(query: str, tmp_path: Path, capsys
     told = "".join(capsys.readouterr())
     if query == "q6":
         assert code == 1
-        assert "not Flink: error: non-time attribute sort is not supported for bounded OVER window (line 18" in told
+        assert "not Flink: error: non-time attribute sort is not supported for bounded OVER window (line 19" in told
     else:
         assert (code, "not Flink" in told) == (0, False)
 
