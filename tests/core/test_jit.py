@@ -249,6 +249,63 @@ def test_a_torn_cache_file_is_replaced(tmp_path: Path) -> None:
     assert "False 42" in run(tmp_path, XDG_CACHE_HOME=str(cache)).stdout
 
 
+LINKED = """
+import numpy as np
+from deras.core.jit import kernel
+
+@kernel("int64(int64)")
+def twice(x):
+    return x * 2
+
+@kernel("int64[::1](int64)")
+def numbers(n):
+    made = np.empty(n, np.int64)
+    for i in range(n):
+        made[i] = i
+    return made
+
+@kernel("int64(int64)")
+def fails(x):
+    if x < 0:
+        raise ValueError("below zero")
+    return x
+
+@kernel("int64(int64)")
+def caller(x):
+    return twice(x) + fails(x) + numbers(x)[x - 1]
+"""
+FROM_THE_CACHE = """
+import sys
+import kernels_of_test as k
+# Loaded before anything was compiled: with arrays of their own, errors, and code that the last one inlines.
+assert k.twice.cached and k.numbers.cached and k.fails.cached and not k.caller.cached
+made = k.numbers(5)
+assert made.tolist() == [0, 1, 2, 3, 4] and made.flags.owndata is False
+assert k.twice(21) == 42
+try:
+    k.fails(-1)
+except ValueError as e:
+    assert str(e) == "below zero"
+else:
+    raise AssertionError
+assert "numba.np.linalg" not in sys.modules, "loading has set up what only compiling needs"
+assert k.caller(4) == 8 + 4 + 3
+assert made.tolist() == [0, 1, 2, 3, 4]
+print("done")
+"""
+
+
+def test_loaded_kernels_do_what_compiled_ones_do_and_can_be_inlined(tmp_path: Path) -> None:
+    (tmp_path / "kernels_of_test.py").write_text(LINKED)
+    path = os.pathsep.join([str(Path(jit.__file__).parents[2]), str(tmp_path)])
+    env = os.environ | {"PYTHONPATH": path, "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    first = "import kernels_of_test as k; k.twice(1); k.numbers(1); k.fails(1)"
+    for code in (first, FROM_THE_CACHE, FROM_THE_CACHE.replace("not k.caller.cached", "k.caller.cached")):
+        done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+    assert done.stdout == "done\n"
+
+
 def test_no_place_to_write_is_one_note(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("")

@@ -32,6 +32,7 @@ import llvmlite
 import numba
 from numba.core import caching, sigutils, types
 
+from deras.core.kernel_loading import rebuild, reduce
 from deras.core.simd import (
     BOUNDSCHECK,
     copy32,
@@ -412,6 +413,12 @@ class _Impl(caching.CompileResultCacheImpl):
         self._locator = _Locator(function, folder)
         self._filename_base = self.get_filename_base(function.__qualname__, getattr(sys, "abiflags", ""))
 
+    def reduce(self, cres: Any) -> Any:
+        return reduce(cres)
+
+    def rebuild(self, target_context: Any, payload: Any) -> Any:
+        return rebuild(target_context, payload)
+
 
 class _Cache(caching.FunctionCache):
     """Numba's cache of one function in our folder; trouble with the folder costs time, never the run."""
@@ -426,7 +433,7 @@ class _Cache(caching.FunctionCache):
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         try:
-            return super().load_overload(sig, target_context)
+            return self._load_overload(sig, target_context)
         except Exception as e:  # noqa: BLE001 (a torn or foreign file: compile again)
             _log.info("kernel cache of %s is unreadable: %s", self._name, e)
             with contextlib.suppress(OSError):
