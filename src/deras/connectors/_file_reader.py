@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from deras.core.contracts import Format
+    from deras.core.predicates import Filters, Skipped
     from deras.core.schema import Schema
     from deras.core.time import Clock
 
@@ -412,6 +413,8 @@ class FrameReader(Reader):
         at: where an earlier run stopped.
         partition: metadata columns that the names of its folders give.
         wanted: columns that are read, the others are NULL; None: all.
+        filters: rows of which they are not TRUE may be left out; of physical columns only.
+        skipped: where what is left out is counted.
     """
 
     def __init__(
@@ -422,16 +425,20 @@ class FrameReader(Reader):
         at: Offset | None = None,
         partition: dict[str, Any] | None = None,
         wanted: Sequence[int] | None = None,
+        filters: Filters = (),
+        skipped: Skipped | None = None,
     ) -> None:
         self._path = path
         self._partition = partition or {}
+        self._filters = filters
+        self._skipped = skipped
         self._format = format_
         self._schema = schema
         self._row = int(at["row"]) if at else 0
         self._at = at
         self._physical = [i for i, f in enumerate(schema) if f.metadata_key is None]
         self._wanted = set(range(len(schema)) if wanted is None else wanted)
-        self._rows: Iterator[Delta] | None = None
+        self._rows: Iterator[tuple[int, Delta]] | None = None
         self._size = 0
         self._metadata: dict[str, Any] = {}
 
@@ -441,12 +448,12 @@ class FrameReader(Reader):
             if self._rows is None:
                 self._begin()
             assert self._rows is not None  # noqa: S101
-            delta = next(self._rows, None)
+            found = next(self._rows, None)
         except OSError as e:
             raise external(e, self._path, "read") from e
-        if delta is None:
+        if found is None:
             return None
-        self._row += len(delta)
+        self._row, delta = found
         return Records({"row": self._row, "size": self._size}, delta=self._whole(delta), count=len(delta))
 
     def _begin(self) -> None:
@@ -455,16 +462,11 @@ class FrameReader(Reader):
         if self._at is not None and self._at.get("size", self._size) != self._size:
             raise ExternalError(f"file was replaced since the checkpoint: {self._path}", retry="never")
         self._metadata = describe(self._path, status) | self._partition
-        self._rows = self._skipped(self._row)
-
-    def _skipped(self, skip: int) -> Iterator[Delta]:
         wanted = [place for place, i in enumerate(self._physical) if i in self._wanted]
-        for delta in self._format.read_file(self._path, self._schema.select(self._physical), wanted):
-            if skip >= len(delta):
-                skip -= len(delta)
-                continue
-            yield delta.slice(skip, len(delta)) if skip else delta
-            skip = 0
+        place = {i: k for k, i in enumerate(self._physical)}
+        filters = tuple(tuple(replace(x, column=place[x.column]) for x in clause) for clause in self._filters)
+        schema = self._schema.select(self._physical)
+        self._rows = self._format.read_rows(self._path, schema, wanted, filters, self._row, self._skipped)
 
     def _whole(self, delta: Delta) -> Delta:
         if len(self._physical) == len(self._schema):

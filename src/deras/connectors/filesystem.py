@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import re
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from deras.connectors._file_reader import FileReader, Follow, FrameReader
 from deras.connectors._files import glob_base, list_files, resolve
 from deras.connectors._replay import Pace, ReplayReader
 from deras.core import contracts
+from deras.core.column import Column
 from deras.core.contracts import Reader, Sink, Source, TableContext
 from deras.core.errors import ExternalError, OptionError, PlanError
 from deras.core.options import Option
-from deras.core.types import BIGINT, STRING, SqlType, timestamp_ltz
+from deras.core.predicates import Skipped, bounds_of_value, comparable, remaining
+from deras.core.types import BIGINT, STRING, Kind, Layout, SqlType, timestamp_ltz
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
     from deras.core.contracts import Lookup, SourceDelivery
+    from deras.core.predicates import Filters, Value
     from deras.core.records import Offset
+    from deras.core.schema import Schema
 
 MANY_FILES = 256
 """Above this number of parts no file stays open between two polls."""
@@ -38,6 +44,15 @@ def _not_negative(value: float) -> str | None:
 
 def _positive(value: float) -> str | None:
     return None if value > 0 else "it must be greater than 0"
+
+
+def _comparable(value: Any, t: SqlType) -> Value | None:
+    """The value of a partition column, as rows will have it."""
+    column = Column.of_values(t, [value])
+    (found,) = column.values()
+    if found is not None and t.kind is Kind.DECIMAL:
+        return Fraction(found)
+    return comparable(column.words()[0] if found is not None and t.layout is Layout.WORDS else found, t)
 
 
 class FileSource(Source):
@@ -78,6 +93,13 @@ class FileSource(Source):
             self._pace = Pace(table.clock, speed)
         self._count = 0
         self._wanted: tuple[int, ...] | None = None
+        self._filters: Filters = ()
+        self._folders: dict[str, bool] = {}
+        self.skipped = self._left_out = Skipped()
+
+    def filter(self, filters: Filters) -> None:
+        """Files are left out by the values that their folders name, row groups of columnar ones by their statistics."""
+        self._filters = filters
 
     def want(self, columns: Sequence[int]) -> None:
         """Columnar files are read by column."""
@@ -94,24 +116,48 @@ class FileSource(Source):
                 raise
             found = []
         self._count = len(found)
-        return found
+        if not self._filters or not self._table.partition_keys:
+            return found
+        left = [f for f in found if self._needed(f)]
+        self._left_out.files = len(found) - len(left)
+        return left
+
+    def _below(self, part: str) -> Path:
+        return (glob_base(self._root) or self._root) / part if part else self._root
+
+    def _given(self, part: str) -> dict[str, Any]:
+        """The partition columns of a file, by metadata key."""
+        keys = self._table.partition_keys
+        if not keys:
+            return {}
+        from deras.connectors._file_partitions import values_of
+
+        path = self._below(part)
+        types = {f.name: f.type for f in self._table.schema}
+        below = str(path.relative_to(self._root)) if self._root.is_dir() else str(path)
+        used = [k for k in keys if k in types]
+        return values_of(below, used, [types[k] for k in used], self._table.options["partition.default-name"])
+
+    def _needed(self, part: str) -> bool:
+        folder = part.rpartition("/")[0]
+        if folder not in self._folders:
+            self._folders[folder] = self._left(self._given(part)) is not None
+        return self._folders[folder]
+
+    def _left(self, given: dict[str, Any]) -> Filters | None:
+        """What the filters ask of a file's own columns; None: no row of it can pass."""
+        known = {}
+        for i, f in enumerate(self._table.schema):
+            if f.metadata_key in given:
+                known[i] = bounds_of_value(_comparable(given[f.metadata_key], f.type))
+        return remaining(self._filters, known)
 
     def open(self, part: str, at: Offset | None) -> Reader:
         """A reader of one file."""
-        path = (glob_base(self._root) or self._root) / part if part else self._root
-        schema = self._table.schema
-        keys = self._table.partition_keys
-        given: dict[str, Any] = {}
-        if keys:
-            from deras.connectors._file_partitions import values_of
-
-            types = {f.name: f.type for f in schema}
-            below = str(path.relative_to(self._root)) if self._root.is_dir() else str(path)
-            default = self._table.options["partition.default-name"]
-            used = [k for k in keys if k in types]
-            given = values_of(below, used, [types[k] for k in used], default)
+        path, schema, given = self._below(part), self._table.schema, self._given(part)
         if self._format.columnar:
-            inner: Reader = FrameReader(path, self._format, schema, at, given, self._wanted)
+            left = self._left(given) if self._format.prunes and self._filters else ()
+            inner: Reader = FrameReader(path, self._format, schema, at, given, self._wanted, left or (), self.skipped)
             decoder = None
         else:
             physical = schema.select(self._physical)
@@ -217,6 +263,21 @@ class Connector(contracts.Connector):
         Option("sink.parallelism", "int", "Accepted for Flink's sake; one writer is used."),
         Option("auto-compaction", "bool", "Accepted for Flink's sake; files are not compacted.", default=False),
     )
+
+    @classmethod
+    def filterable(
+        cls,
+        options: Mapping[str, str],  # noqa: ARG003
+        schema: Schema,
+        format_: type[contracts.Format] | None,
+    ) -> frozenset[int]:
+        """Partition columns, and those of files that hold statistics."""
+        prunes = format_ is not None and format_.prunes
+        return frozenset(
+            i
+            for i, f in enumerate(schema)
+            if (prunes if f.metadata_key is None else f.metadata_key.startswith("partition."))
+        )
 
     def source(self, table: TableContext) -> Source:
         """Files to read."""

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from deras.core.column import Column
     from deras.core.delta import Delta
     from deras.core.options import Option, Options
+    from deras.core.predicates import Filters, Skipped
     from deras.core.records import Block, Decoded, Offset, Records
     from deras.core.schema import Schema
     from deras.core.types import SqlType
@@ -95,6 +96,8 @@ class Source(abc.ABC):
     """True: cannot be replayed, so the runtime calls ``collect`` and reads its intake log, not ``open``."""
     discovery: float | None = None
     """Seconds after which ``parts`` may have grown and is worth asking again (a followed folder); None: never."""
+    skipped: Skipped | None = None
+    """What was left out for ``filter``; None: it never does."""
 
     @abc.abstractmethod
     def parts(self) -> list[str]:
@@ -108,6 +111,12 @@ class Source(abc.ABC):
         """Told before ``open``: the positions in the schema that anybody reads.
 
         Readers that give deltas may leave the other columns NULL.
+        """
+
+    def filter(self, filters: Filters) -> None:  # noqa: B027 (optional)
+        """Told before ``parts``: rows of which ``filters`` are not TRUE may be left out.
+
+        Readers go on at offsets that were made under the same filters. What was left out is counted in ``skipped``.
         """
 
     def collect(self, intake: Intake) -> None:
@@ -214,6 +223,16 @@ class Connector(abc.ABC):
         """What a table with these option texts gives when read; default: what its format gives."""
         return "insert" if format_ is None else format_.changes
 
+    @classmethod
+    def filterable(
+        cls,
+        options: Mapping[str, str],  # noqa: ARG003
+        schema: Schema,  # noqa: ARG003
+        format_: type[Format] | None,  # noqa: ARG003
+    ) -> frozenset[int]:
+        """Positions of the columns of which ``Source.filter`` makes use, for a table with these option texts."""
+        return frozenset()
+
     def source(self, table: TableContext) -> Source:
         """The table as a source; ``PlanError`` if it can only be written."""
         from deras.core.errors import PlanError
@@ -299,6 +318,8 @@ class Format(abc.ABC):
     """Metadata columns that a decoder fills, by key; a table names them ``value.<key>``."""
     columnar: ClassVar[bool] = False
     """True: read and written by whole files (parquet): see ``read_file`` and ``file_writer``."""
+    prunes: ClassVar[bool] = False
+    """Whether a columnar format leaves out rows that statistics in the file exclude."""
     extension: ClassVar[str] = ""
 
     def __init__(self, options: Options) -> None:
@@ -317,6 +338,31 @@ class Format(abc.ABC):
     ) -> Iterator[Delta]:
         """The rows of a whole file, where ``columnar``."""
         raise NotImplementedError
+
+    def read_rows(
+        self,
+        path: Path,
+        schema: Schema,
+        wanted: Sequence[int] | None = None,
+        filters: Filters = (),
+        start: int = 0,
+        skipped: Skipped | None = None,
+    ) -> Iterator[tuple[int, Delta]]:
+        """The rows of a file from a place on, each delta with the number of the file's rows up to its end.
+
+        Args:
+            path: the file.
+            schema: of the rows.
+            wanted: positions that anybody reads.
+            filters: rows of which they are not TRUE may be left out (where ``prunes``); positions in ``schema``.
+            start: so many rows at the beginning are not given.
+            skipped: where what is left out is counted.
+        """
+        at = 0
+        for delta in self.read_file(path, schema, wanted):
+            before, at = at, at + len(delta)
+            if at > start:
+                yield at, delta.slice(start - before, len(delta)) if start > before else delta
 
     def file_writer(self, path: Path, schema: Schema) -> FileWriter:
         """A new file to write, where ``columnar``."""

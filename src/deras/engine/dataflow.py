@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from deras.core.predicates import Filters
     from deras.core.schema import Schema
     from deras.engine.operator import Operator, SourceOperator
 
@@ -26,6 +27,7 @@ class SourceSpec:
         name: stable name of the source operator's state.
         rowtime: position in ``schema`` of the physical column that is (or feeds) the rowtime, if any.
         partition_keys: PARTITIONED BY.
+        filters: rows of which they are not TRUE need not come.
     """
 
     table: str
@@ -38,6 +40,7 @@ class SourceSpec:
     rowtime: int | None = None
     alignment: str | None = None
     partition_keys: tuple[str, ...] = ()
+    filters: Filters = ()
 
 
 @dataclass(frozen=True, slots=True)

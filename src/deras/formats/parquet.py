@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
+    from deras.core.predicates import Filters, Skipped
     from deras.core.schema import Schema
 
 
@@ -28,6 +29,7 @@ class Format(FormatContract):
     name = "parquet"
     extension = ".parquet"
     columnar = True
+    prunes = True
     options: ClassVar[Sequence[Option]] = (
         Option(
             "compression",
@@ -48,9 +50,22 @@ class Format(FormatContract):
     def read_file(
         self, path: Path, schema: Schema, wanted: Sequence[int] | None = None, batch_rows: int = 65536
     ) -> Iterator[Delta]:
-        """The rows of a file, in order, in deltas of at most ``batch_rows``.
+        """The rows of a file, in order, in deltas of at most ``batch_rows``; see :meth:`read_rows`."""
+        return (delta for _, delta in self.read_rows(path, schema, wanted, batch_rows=batch_rows))
 
-        Columns that are not in the file are NULL, as in Flink.
+    def read_rows(
+        self,
+        path: Path,
+        schema: Schema,
+        wanted: Sequence[int] | None = None,
+        filters: Filters = (),
+        start: int = 0,
+        skipped: Skipped | None = None,
+        batch_rows: int = 65536,
+    ) -> Iterator[tuple[int, Delta]]:
+        """The rows of a file from a place on, each delta with the number of the file's rows up to its end.
+
+        Columns that are not in the file are NULL, as in Flink. Row groups without a row that passes are left out.
 
         Raises:
             ExternalError: the file cannot be opened.
@@ -68,14 +83,49 @@ class Format(FormatContract):
             chosen = range(len(schema)) if wanted is None else sorted(set(wanted))
             names = [schema[i].name for i in chosen if schema[i].name in present]
             try:
-                for batch in file.iter_batches(batch_rows, columns=names):
-                    yield _delta(path, schema, set(chosen), batch)
+                for begin, groups in _runs(file, schema, chosen, filters, start, skipped):
+                    at = begin
+                    more = {} if groups is None else {"row_groups": groups}
+                    for batch in file.iter_batches(batch_rows, columns=names, **more):
+                        before, at = at, at + batch.num_rows
+                        if at > start:
+                            rows = batch.slice(start - before) if start > before else batch
+                            yield at, _delta(path, schema, set(chosen), rows)
             except (pa.ArrowInvalid, OSError) as e:
                 raise CorruptError(f"{path} is damaged", detail=str(e)) from None
 
     def file_writer(self, path: Path, schema: Schema) -> Writer:
         """A new file."""
         return Writer(path, schema, self._option("compression"))
+
+
+def _runs(
+    file: pq.ParquetFile, schema: Schema, chosen: Sequence[int], filters: Filters, start: int, skipped: Skipped | None
+) -> list[tuple[int, list[int] | None]]:
+    """Neighbouring row groups to be read, with the number of rows before them; None: all of the file."""
+    if not filters and not start:
+        return [(0, None)]
+    from deras.formats._parquet_statistics import excluded_groups
+
+    excluded = excluded_groups(file, schema, chosen, filters) if filters else set()
+    runs: list[tuple[int, list[int] | None]] = []
+    open_run: list[int] | None = None
+    end = 0
+    for g in range(file.metadata.num_row_groups):
+        rows = file.metadata.row_group(g).num_rows
+        begin, end = end, end + rows
+        if end <= start:
+            continue
+        if g in excluded:
+            open_run = None
+            if skipped is not None:
+                skipped.add(rows)
+            continue
+        if open_run is None:
+            open_run = []
+            runs.append((begin, open_run))
+        open_run.append(g)
+    return runs
 
 
 def _delta(path: Path, schema: Schema, wanted: set[int], batch: pa.RecordBatch) -> Delta:

@@ -27,6 +27,9 @@ class Metrics:
         )
         self.source_rows = Counter("deras_source_rows", "Records read.", ["table"], registry=r)
         self.source_bytes = Counter("deras_source_bytes", "Raw bytes read.", ["table"], registry=r)
+        self.source_skipped = Gauge(
+            "deras_source_skipped", "Left out for filters since it was opened.", ["table", "what"], registry=r
+        )
         self.rejected = Counter("deras_rejected_rows", "Rows put in quarantine.", ["table", "reason"], registry=r)
         self.target_rows = Counter("deras_target_rows", "Changes that reached a target.", ["kind", "name"], registry=r)
         self.operator_in = Gauge("deras_operator_rows_in", "Rows into an operator.", ["node", "operator"], registry=r)
@@ -95,6 +98,13 @@ class Metrics:
         if not some:
             return {"p50": None, "p99": None}
         return {"p50": some[len(some) // 2] * 1e3, "p99": some[min(len(some) - 1, len(some) * 99 // 100)] * 1e3}
+
+    def skipped(self, facts: Iterable[tuple[str, dict[str, int]]]) -> None:
+        """Fill what sources left out, by table (sources of one table together)."""
+        self.source_skipped.clear()
+        for table, found in facts:
+            for what, n in found.items():
+                self.source_skipped.labels(table, what).inc(n)
 
     def operators(self, facts: Iterable[dict[str, Any]]) -> None:
         """Fill the gauges that are only looked at when asked for."""

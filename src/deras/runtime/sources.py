@@ -138,6 +138,8 @@ class SourceNode:
             partition_keys=spec.partition_keys,
         )
         self.source: Source = self.connector.source(self.context)
+        if spec.filters:
+            self.source.filter(spec.filters)
         self.operator: SourceOperator | None = None
         self.parts: dict[str, Part] = {}
         self.marks: dict[str, int] = {}

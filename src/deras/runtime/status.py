@@ -60,8 +60,17 @@ def source_facts(run: Run, source: SourceNode) -> dict[str, Any]:
         "last": max((p.last_ms for p in list(source.parts.values()) if p.last_ms is not None), default=None),
         "since": source.listening_since,
         "watermark": _mark(MIN_WATERMARK if node is None else node.out),
+        "skipped": _skipped(source),
         "parts": parts,
     }
+
+
+def _skipped(source: SourceNode) -> dict[str, int] | None:
+    """What a source left out for filters since it was opened; None if it is told of none."""
+    found = source.source.skipped
+    if found is None or not source.spec.filters:
+        return None
+    return {"files": found.files, "row_groups": found.row_groups, "rows": found.rows}
 
 
 def why_silent(run: Run, flow: Attached) -> str:
@@ -169,6 +178,7 @@ def fill_metrics(
         at = run.watermark(flow)
         if at not in (MIN_WATERMARK, MAX_WATERMARK):
             metrics.watermark_lag.labels(flow.name).set((run.env.clock.now() - at) / 1000)
+    metrics.skipped([(s.table, found) for s in list(run.sources.values()) if (found := _skipped(s)) is not None])
     if log is not None:
         for table in log.tables():
             metrics.backlog.labels(table).set(log.backlog(table))

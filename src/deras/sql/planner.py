@@ -119,7 +119,7 @@ class Planner:
             rel = binder.query(x.query, root=True)
         else:
             raise PlanError("only queries and INSERT have a plan", span=x.span)
-        rel = optimise(rel, self.settings.zone, share=self.settings.reuse_subplans)
+        rel = optimise(rel, self.settings.zone, share=self.settings.reuse_subplans, push=self.settings.push_filters)
         if isinstance(rel, p.Limit) and not rel.append_only():
             rel = limited(rel.input, rel.count)
         return final(rel, self.settings, self.folder), context
@@ -156,7 +156,7 @@ class Planner:
     def _insert(self, x: ast.Insert, text: str, into: CatalogTable | None = None) -> Dataflow:
         context = self._context(text)
         rel, table = bind_insert(QueryBinder(context), x, into)
-        rel = optimise(rel, self.settings.zone, share=self.settings.reuse_subplans)
+        rel = optimise(rel, self.settings.zone, share=self.settings.reuse_subplans, push=self.settings.push_filters)
         rel = final(rel, self.settings, self.folder)
         schema = Schema(tuple(f.without_time() for f in rel.schema), _sink_key(table, rel.schema))
         options = {**table.options, **{o.key: o.value for o in x.options}}

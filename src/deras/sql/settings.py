@@ -84,6 +84,12 @@ KNOWN: tuple[Option, ...] = (
         "Equal parts of a plan are computed once.",
         True,
     ),
+    Option(
+        "table.optimizer.source.predicate-pushdown-enabled",
+        "bool",
+        "Sources are told of filters, so that they can leave out what no reader needs.",
+        True,
+    ),
     Option("deras.optimizer.key-joins", "bool", "A join on a unique key forgets rows that found their partner.", True),
     Option(
         "deras.optimizer.marks",
@@ -231,6 +237,11 @@ class Settings:
     def reuse_subplans(self) -> bool:
         """Whether equal parts of a plan are one."""
         return bool(self.get("table.optimizer.reuse-sub-plan-enabled"))
+
+    @property
+    def push_filters(self) -> bool:
+        """Whether sources are told of filters."""
+        return bool(self.get("table.optimizer.source.predicate-pushdown-enabled"))
 
     @property
     def strict_flink(self) -> bool:

@@ -362,6 +362,16 @@ def source_changes(texts: Mapping[str, str]) -> Changes:
     return kind.changes(texts, None if name is None else registry.format_(name))
 
 
+def source_filterable(texts: Mapping[str, str], schema: Schema) -> frozenset[int]:
+    """Positions of the columns by whose filters a table with these options leaves rows out."""
+    if "connector" not in texts:
+        return frozenset()
+    name = texts.get("format", texts.get("value.format"))
+    return registry.connector(texts["connector"]).filterable(
+        texts, schema, None if name is None else registry.format_(name)
+    )
+
+
 def sink_accepts(name: str, schema: Schema, texts: dict[str, str], folder: Path) -> str:
     """Which changes the table's sink takes: ``append``, ``upsert`` or ``all``.
 

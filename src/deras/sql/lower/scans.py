@@ -15,6 +15,7 @@ from deras.sql.plan.scans import Scan, Values, ViewScan
 from deras.sql.plan.text import digest
 
 if TYPE_CHECKING:
+    from deras.core.predicates import Filters
     from deras.engine.operator import SourceOperator
     from deras.sql.lower.lowering import Lowering
     from deras.sql.plan.rel import Rel
@@ -55,13 +56,19 @@ def _scan(lowering: Lowering, rel: Scan, inputs: list[int], text: str) -> int:
             physical,
             _wanted(rel, n),
             make,
-            f"table:{table}/{digest(text)}",
+            source_name(f"table:{table}/{digest(text)}", rel.filters),
             feeds,
             options.get("scan.watermark.alignment.group"),
             rel.table.partition_keys,
+            rel.filters,
         )
     )
     return ~(len(lowering.sources) - 1)
+
+
+def source_name(name: str, filters: Filters) -> str:
+    """The name of a table's source: one that leaves rows out is another."""
+    return f"{name}.{digest(str(filters))}" if filters else name
 
 
 def _wanted(rel: Scan, n: int) -> tuple[int, ...]:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 from deras.sql.expr import nodes as e
 from deras.sql.plan.rel import Place, Rel
-from deras.sql.plan.show import expression
+from deras.sql.plan.show import clause, expression
 
 if TYPE_CHECKING:
     from deras.core.contracts import Changes
+    from deras.core.predicates import Filters
     from deras.sql.catalog import CatalogTable, MaterializedView
     from deras.sql.expr.nodes import Expr
 
@@ -20,7 +21,8 @@ class Scan(Rel):
     """A table: its physical and metadata columns, and the rowtime column if that is computed.
 
     ``computed`` is None or the rowtime's expression over the columns before it; ``watermark`` is an expression over
-    ``schema``. ``changes``: what the source gives; ``key``: positions of the PRIMARY KEY in ``schema``.
+    ``schema``. ``changes``: what the source gives; ``key``: positions of the PRIMARY KEY in ``schema``; ``filters``:
+    what its source may leave out, since all that is above removes it.
     """
 
     table: CatalogTable
@@ -31,6 +33,7 @@ class Scan(Rel):
     used: tuple[int, ...] | None = None
     changes: Changes = "insert"
     key: tuple[int, ...] = ()
+    filters: Filters = ()
 
     def makes_updates(self) -> bool:
         """A changelog source does."""
@@ -58,16 +61,18 @@ class Scan(Rel):
         return replace(self, used=tuple(sorted(used))), {i: i for i in range(len(self.schema))}
 
     def describe(self) -> str:
-        """Table, columns that are read, watermark."""
+        """Table, columns that are read, watermark, what the source is told of filters."""
         shown = self.used if self.used is not None else range(len(self.schema))
         names = self.schema.names
         mark = ""
         if self.watermark is not None and self.rowtime is not None:
             mark = f", watermark: {names[self.rowtime]} AS {expression(self.watermark, names)}"
+        if self.filters:
+            mark += f", filter: [{' AND '.join(clause(c, self.schema) for c in self.filters)}]"
         return f"Scan(table: {self.table.name}, columns: [{', '.join(names[i] for i in shown)}]{mark})"
 
     def normal(self) -> str:
-        """Without the columns that are read: that is not part of what the table is."""
+        """Without the columns that are read and what is told of filters: neither is part of what the table is."""
         options = ";".join(f"{k}={v}" for k, v in sorted(self.options))
         columns = ",".join(f"{f.name} {f.type}" for f in self.schema)
         parts = [self.table.name, columns, options]

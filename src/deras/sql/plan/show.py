@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import TYPE_CHECKING
 
 from deras.core.types import Kind
@@ -10,6 +11,9 @@ from deras.sql.expr.decimals import text as decimal_text
 from deras.sql.expr.patterns import RowValue, Total
 
 if TYPE_CHECKING:
+    from deras.core.predicates import Clause, Comparison, Value
+    from deras.core.schema import Schema
+    from deras.core.types import SqlType
     from deras.sql.plan.aggregates import AggCall
 
 _INFIX = frozenset({"+", "-", "*", "/", "%", "=", "<>", "<", "<=", ">", ">=", "||", "LIKE", "SIMILAR TO"})
@@ -50,6 +54,31 @@ def expression(x: e.Expr, names: list[str] | None = None) -> str:
         case RowValue() | Total():
             return str(x)
     return type(x).__name__
+
+
+def clause(c: Clause, schema: Schema) -> str:
+    """What a source is told, over columns of a schema."""
+
+    def one(x: Comparison) -> str:
+        column = schema[x.column]
+        return f"{column.name} {x.op}" + ("" if x.value is None else f" {_constant(x.value, column.type)}")
+
+    text = " OR ".join(map(one, c))
+    return f"({text})" if len(c) > 1 else text
+
+
+def _constant(v: Value, t: SqlType) -> str:
+    if t.is_text and isinstance(v, bytes):
+        return "'" + v.decode("utf-8", "surrogatepass").replace("'", "''") + "'"
+    if isinstance(v, bytes):
+        return f"X'{v.hex()}'"
+    if t.kind is Kind.BOOLEAN:
+        return "TRUE" if v else "FALSE"
+    if t.is_timestamp:
+        v = int(v) // (1 if t.nanoseconds else 1000)
+    if t.is_timestamp or t.kind is Kind.DATE:
+        return f"{t.kind.value} {_moment(e.Literal(t, v))}"
+    return str(float(v)) if isinstance(v, Fraction) and v.denominator != 1 else str(v)
 
 
 def _literal(x: e.Literal) -> str:

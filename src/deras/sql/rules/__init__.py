@@ -15,6 +15,7 @@ from deras.sql.rules.merge_calcs import merge_calcs
 from deras.sql.rules.prune_columns import prune_columns
 from deras.sql.rules.push_filters import push_filters
 from deras.sql.rules.ranks import ranks
+from deras.sql.rules.source_filters import source_filters
 from deras.sql.rules.values_calcs import values_calcs
 from deras.sql.rules.window_aggregates import window_aggregates
 from deras.sql.rules.window_joins import window_joins
@@ -46,8 +47,15 @@ def _up(rel: p.Rel, rule: Callable[[p.Rel], p.Rel]) -> p.Rel:
     return rule(rel)
 
 
-def optimise(rel: p.Rel, zone: str, *, share: bool = True) -> p.Rel:
-    """The plan after all rules; ``share``: equal subplans stay equal when columns are pruned."""
+def optimise(rel: p.Rel, zone: str, *, share: bool = True, push: bool = True) -> p.Rel:
+    """The plan after all rules.
+
+    Args:
+        rel: the plan as it was bound.
+        zone: the session's time zone.
+        share: equal subplans stay equal when columns are pruned.
+        push: sources are told of filters.
+    """
     rel = _up(rel, lambda r: fold_constants(r, zone))
     for _ in range(10):
         before = rel
@@ -58,4 +66,5 @@ def optimise(rel: p.Rel, zone: str, *, share: bool = True) -> p.Rel:
     rel = _up(rel, lambda r: fold_constants(r, zone))
     rel = keep_values(rel)
     rel = prune_shared(rel) if share else prune_columns(rel)
-    return _up(_up(rel, merge_calcs), async_calls)
+    rel = _up(_up(rel, merge_calcs), async_calls)
+    return source_filters(rel) if push else rel
