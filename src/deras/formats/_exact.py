@@ -32,7 +32,6 @@ _TIME = re.compile(r"(\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?", re.ASCII)
 _ZONE = re.compile(r"Z|([+-])(\d\d):?(\d\d)", re.ASCII)
 _JAVA_FLOAT = re.compile(r"[+-]?(?:NaN|Infinity|(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?[fFdD]?)", re.ASCII)
 _LIMITS = {Kind.TINYINT: 7, Kind.SMALLINT: 15, Kind.INT: 31, Kind.BIGINT: 63}
-_FLOAT_MAX = 3.4028234663852886e38
 
 
 class Number(str):

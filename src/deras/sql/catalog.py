@@ -257,10 +257,6 @@ class Catalog:
         """All plain views."""
         return [r for r in self.relations() if isinstance(r, CatalogView)]
 
-    def materialized_views(self) -> list[MaterializedView]:
-        """All materialized views."""
-        return [r for r in self.relations() if isinstance(r, MaterializedView)]
-
     def functions(self) -> list[CatalogFunction]:
         """All user functions."""
         return list(self._functions.values())

@@ -558,16 +558,6 @@ NOT_YET = frozenset(
 )
 
 
-def aggregates_in(x: e.Expr) -> list[e.AggregateRef]:
-    """The aggregate calls of a bound expression, in order."""
-    return [y for y in x.walk() if isinstance(y, e.AggregateRef)]
-
-
-def with_place(x: e.Expr, at: e.Where) -> e.Expr:
-    """The same expression as if written elsewhere."""
-    return replace(x, at=at)
-
-
 def same_columns(exprs: Sequence[e.Expr]) -> bool:
     """Whether the expressions are columns 0, 1, 2 … in order."""
     return all(isinstance(x, e.InputRef) and x.index == i for i, x in enumerate(exprs))

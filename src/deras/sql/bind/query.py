@@ -438,8 +438,3 @@ class SelectBinder:
             return None
 
         return e.transform(x, change)
-
-
-def unnamed(schema: Schema) -> bool:
-    """Whether a column has no name of its own."""
-    return any(f.name.startswith("EXPR$") for f in schema)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from deras.core.errors import BindError
 from deras.core.schema import Field, Schema
 from deras.core.types import BIGINT, BOOLEAN
-from deras.sql.bind.decorrelate import correlated, equality, pull
+from deras.sql.bind.decorrelate import equality, pull
 from deras.sql.expr import nodes as e
 from deras.sql.functions import aggregates, operators
 from deras.sql.functions.operators import case
@@ -398,19 +398,3 @@ def _membership(rel: p.Rel, sub: e.Subquery) -> tuple[p.Rel, e.Expr]:
 
 def _shifted(y: e.Expr, n: int, m: int) -> e.Expr | None:
     return replace(y, index=y.index - n + m) if isinstance(y, e.InputRef) and y.index >= n else None
-
-
-def refuse_correlated(rel: p.Rel) -> None:
-    """No value of a query around may be left.
-
-    Raises:
-        PlanError: a correlation that is not supported.
-    """
-    found = correlated(rel)
-    if found is not None:
-        from deras.sql.bind.expressions import not_yet
-
-        raise not_yet(
-            "this use of a column of the query around",
-            found.at.span if found.at is not None else None,  # type: ignore[arg-type]
-        )

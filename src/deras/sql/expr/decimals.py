@@ -36,11 +36,6 @@ def fit(x: pl.Expr, t: SqlType) -> pl.Expr:
     return x.cast(pl.Int64) if t.precision <= 18 else x
 
 
-def narrow_safe(t: SqlType) -> bool:
-    """Whether a value certainly fits in Int64."""
-    return t.precision <= 18
-
-
 def quotient(a: pl.Expr, b: pl.Expr | float) -> pl.Expr:
     """A / b of floats by a constant, as IEEE says.
 

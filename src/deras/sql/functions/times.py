@@ -10,7 +10,7 @@ import polars as pl
 
 from deras.core import types as t
 from deras.core.types import Kind, SqlType, polars_type
-from deras.sql.expr.cast import cut, to_instant
+from deras.sql.expr.cast import to_instant
 from deras.sql.expr.nodes import Call, Cast, Context, Expr, InputRef, Literal, Where
 from deras.sql.functions.registry import ArgumentError, CallContext, Function, cast_to, scalar
 
@@ -21,7 +21,6 @@ _UNIT_MS = {
     "MILLISECOND": 1, "SECOND": 1000, "MINUTE": 60_000, "HOUR": 3_600_000, "DAY": 86_400_000, "WEEK": 604_800_000,
 }  # fmt: skip
 _UNIT_MONTHS = {"MONTH": 1, "QUARTER": 3, "YEAR": 12, "DECADE": 120, "CENTURY": 1200, "MILLENNIUM": 12000}
-_NOT_NULL = {"nullable": False}
 
 
 # ---------------------------------------------------------------- now
@@ -387,8 +386,3 @@ def cut_to_unit(c: CallContext, x: pl.Expr, unit: str, *, up: bool) -> pl.Expr:
         raise ArgumentError(f"FLOOR and CEIL have no unit {unit}")
     found = pl.when(low < wall).then(low.dt.offset_by(step)).otherwise(low) if up else low
     return to_instant(found, c.zone) if type_.kind is Kind.TIMESTAMP_LTZ else found
-
-
-def cut_precision(x: pl.Expr, source: int, target: int) -> pl.Expr:
-    """A microsecond moment without the digits below a precision."""
-    return cut(x, source, target, 6)
