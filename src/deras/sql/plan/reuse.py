@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
+from enum import Enum
 
+from deras.core.schema import Schema
+from deras.core.types import SqlType
+from deras.sql.catalog import CatalogTable
 from deras.sql.expr import nodes as e
 from deras.sql.expr.analysis import volatile
+from deras.sql.plan.aggregates import AggCall
 from deras.sql.plan.calc import Calc
 from deras.sql.plan.process import Process
 from deras.sql.plan.rel import Rel, walk
@@ -17,6 +22,9 @@ from deras.sql.plan.time_joins import LookupJoin
 TABLES = (Scan, Values, ViewScan)
 LIGHT = (*TABLES, Calc, Union)
 """Nodes without state: for these alone a plan keeps its form."""
+
+_PLAIN = (str, int, float, bytes, type(None), Enum, SqlType, Schema, CatalogTable)
+"""What says nothing of chance, and has many parts: what tables compute stands in their scans."""
 
 
 def reusable(rel: Rel) -> bool:
@@ -31,6 +39,8 @@ def reusable(rel: Rel) -> bool:
 
 
 def _steady(v: object) -> bool:
+    if isinstance(v, _PLAIN):
+        return True
     if isinstance(v, e.Expr):
         return not volatile(v)
     if isinstance(v, Rel):
@@ -42,6 +52,33 @@ def _steady(v: object) -> bool:
     if dataclasses.is_dataclass(v) and not isinstance(v, type):
         return all(_steady(getattr(v, f.name)) for f in dataclasses.fields(v))
     return True
+
+
+def functions_of(rel: Rel) -> list[object]:
+    """The users' functions that a node itself calls: its text has but their names."""
+    found: list[object] = []
+
+    def visit(v: object) -> None:
+        if isinstance(v, _PLAIN):
+            return
+        if isinstance(v, e.UdfCall):
+            found.append(v.udf)
+        if isinstance(v, AggCall) and v.user is not None:
+            found.append(v.user)
+        if isinstance(v, tuple):
+            for x in v:
+                visit(x)
+        elif isinstance(v, e.Expr):
+            for x in v.children():
+                visit(x)
+        elif dataclasses.is_dataclass(v) and not isinstance(v, (type, Rel)):
+            for f in dataclasses.fields(v):
+                visit(getattr(v, f.name))
+
+    for f in dataclasses.fields(rel):
+        if f.name != "schema":
+            visit(getattr(rel, f.name))
+    return found
 
 
 def subplan_text(rel: Rel) -> str:
