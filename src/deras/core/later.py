@@ -47,22 +47,32 @@ class LateColumn(Column):
         type_: of the values.
         gather: gives the column of some positions, the same whenever it is called.
         pick: the positions.
+        source: what lasting source it is a column of, see :func:`late_gather`, and its number there.
     """
 
-    __slots__ = ("_gather", "_made", "_pick")
+    __slots__ = ("_gather", "_made", "_pick", "_source")
 
-    def __init__(self, type_: SqlType, gather: Callable[[Places], Column], pick: Pick) -> None:
+    def __init__(
+        self,
+        type_: SqlType,
+        gather: Callable[[Places], Column],
+        pick: Pick,
+        source: tuple[object, int] | None = None,
+    ) -> None:
         self.type = type_
         self.length = len(pick.rows)
         self._gather = gather
         self._pick = pick
+        self._source = source
         self._made: Column | None = None
 
     def _forced(self) -> Column:
         if self._made is None:
             found = self._gather(self._pick.rows)
             self._made = found if found.type is self.type else found.with_type(self.type)
-            del self._gather, self._pick
+            del self._gather
+            if self._source is None:
+                del self._pick
         return self._made
 
     # What a column holds is asked for under these names only.
@@ -102,24 +112,27 @@ class LateColumn(Column):
     def settle(self) -> None:
         """Gather it now; nothing else is held afterwards."""
         self._forced()
+        if self._source is not None:
+            self._source = None
+            del self._pick
 
     def take(self, rows: Places) -> Column:
         """The rows at these positions, in this order; not gathered yet if this one is not."""
         if self._made is not None:
             return self._made.take(rows)
-        return LateColumn(self.type, self._gather, self._pick.of(rows))
+        return LateColumn(self.type, self._gather, self._pick.of(rows), self._source)
 
     def slice(self, start: int, stop: int) -> Column:
         """Rows start..stop."""
         if self._made is not None:
             return self._made.slice(start, stop)
-        return LateColumn(self.type, self._gather, Pick(self._pick.rows[start:stop]))
+        return LateColumn(self.type, self._gather, Pick(self._pick.rows[start:stop]), self._source)
 
     def with_type(self, type_: SqlType) -> Column:
         """The same values under another type of the same layout."""
         if self._made is not None:
             return self._made.with_type(type_)
-        return LateColumn(type_, self._gather, self._pick)
+        return LateColumn(type_, self._gather, self._pick, self._source)
 
 
 def settle(delta: Delta) -> Delta:
@@ -128,6 +141,23 @@ def settle(delta: Delta) -> Delta:
         if isinstance(c, LateColumn):
             c.settle()
     return delta
+
+
+def source_of(columns: Sequence[Column]) -> tuple[object, tuple[int, ...], Places] | None:
+    """The lasting source that all of the columns are of, their numbers there, and the positions; None if there is none.
+
+    Equal positions in equal columns of one source have equal values, in whatever step.
+    """
+    first = columns[0] if columns else None
+    if not isinstance(first, LateColumn) or first._source is None:
+        return None
+    source, pick = first._source[0], first._pick
+    numbers = []
+    for c in columns:
+        if not isinstance(c, LateColumn) or c._source is None or c._source[0] is not source or c._pick is not pick:
+            return None
+        numbers.append(c._source[1])
+    return source, tuple(numbers), pick.rows
 
 
 class _Source:
@@ -149,16 +179,23 @@ class _Source:
 
 
 def late_gather(
-    types: Sequence[SqlType], gather: Callable[[Places, Sequence[int] | None], list[Column]], rows: Places
+    types: Sequence[SqlType],
+    gather: Callable[[Places, Sequence[int] | None], list[Column]],
+    rows: Places,
+    lasting: object = None,
 ) -> list[Column]:
     """The columns that ``gather(rows, positions of columns)`` gives (None: all), each gathered when it is read.
 
-    ``gather`` is called at any later time, as long as one of the columns lives.
+    ``gather`` is called at any later time, as long as one of the columns lives. A ``lasting`` object promises more:
+    whenever it is given again, equal positions are of equal rows.
     """
     if len(rows) < WORTH:
         return gather(rows, None)
     source, pick = _Source(gather), Pick(rows)
-    return [LateColumn(t, partial(source.column, i), pick) for i, t in enumerate(types)]
+    return [
+        LateColumn(t, partial(source.column, i), pick, None if lasting is None else (lasting, i))
+        for i, t in enumerate(types)
+    ]
 
 
 def late_take(columns: Sequence[Column], rows: Places) -> list[Column]:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from deras.core.column import Column, Views
 from deras.core.errors import InternalError
+from deras.core.later import source_of
 from deras.core.types import Kind, Layout, SqlType
 from deras.engine import runs
 from deras.engine.aggregates import AggregateCall, Final, Layouts, Op
@@ -152,7 +153,7 @@ class Accumulator:
         owners = _NO_WORDS
         if ids is not None:
             groups.touch(ids)
-        elif (begins := runs.starts(keys, n)) is None:
+        elif source_of(keys) is not None or (begins := runs.starts(keys, n)) is None:
             ids = groups.lookup(keys, length=n)
         else:
             heads = begins[:-1]

@@ -127,9 +127,11 @@ class KeyJoin(Operator):
         self._row_clock = Idle(state, "rows", key_ttl) if key_ttl else None
         self._mark_clock = Idle(state, "marks", key_ttl) if key_ttl and self._marks is not None else None
         self._wait_clock = Idle(state, "waiting", ttl) if ttl else None
+        self._lasting = object()
         state.on_restore(self._rebuild)
 
     def _rebuild(self) -> None:
+        self._lasting = object()  # rows may lie elsewhere now
         keys, others = self.keys[self.keyed], self.keys[1 - self.keyed]
         for segments, positions, kind, cell in self._kinds(keys):
             for ids, rows in self._again(segments, positions):
@@ -295,7 +297,7 @@ class KeyJoin(Operator):
         """Columns of the keyed side: without a TTL its rows stay as they are, and are gathered when they are read."""
         if self._row_clock is not None:
             return self._rows.take(rows)
-        return late_gather(self._kept.types, self._rows.take, rows)
+        return late_gather(self._kept.types, self._rows.take, rows, self._lasting)
 
     def _every(self, side: int, rows: Ids, n: int) -> bool:
         """Whether the positions are 0, 1, … n - 1. Those of the other side ascend, each is there once."""

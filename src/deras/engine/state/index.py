@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from deras.core.later import source_of
 from deras.engine.kernels import index as k
 from deras.engine.state.arena import Arena
 from deras.engine.state.keys import KeyShape
+from deras.engine.state.known import KnownRows
 from deras.engine.state.memory import Reserve
 
 if TYPE_CHECKING:
@@ -87,6 +89,7 @@ class Index:
         self._limits(range(k.GROUPS))
         self._deleted: list[list[Column]] = []
         self._deleted_rows: list[int] = []
+        self._known = KnownRows()
 
     # ---- looking up
 
@@ -135,6 +138,24 @@ class Index:
         Returns:
             int64[n].
         """
+        if rows is None and (source := source_of(columns)) is not None:
+            mark = (insert if touch is None else touch) and self.saved
+
+            def ask(places: Ids | None) -> Ids:
+                some = columns if places is None else [c.take(places) for c in columns]
+                return self._lookup(some, None, insert, None, touch)
+
+            return self._known.find(source, self._flags.array, mark, ask)
+        return self._lookup(columns, rows, insert, length, touch)
+
+    def _lookup(
+        self,
+        columns: Sequence[Column],
+        rows: npt.NDArray[np.int64] | None,
+        insert: bool,
+        length: int | None,
+        touch: bool | None,
+    ) -> Ids:
         if rows is None:
             n = extent = len(columns[0]) if columns else length or 0
             rows = _NONE
@@ -207,6 +228,7 @@ class Index:
         ids = np.ascontiguousarray(ids, np.int64)
         if not len(ids):
             return
+        self._known.clear()
         arena = self._arena
         known = np.empty(len(ids) + 1, np.int64)
         arena.dead += k.release(
@@ -269,4 +291,4 @@ class Index:
     def bytes(self) -> int:
         """Memory in use, about."""
         slots = int((1 << self._groups[:, 1]).sum()) * 8
-        return int(self.used * (self._tab.array.shape[1] * 8 + 1) + slots + self._arena.bytes)
+        return int(self.used * (self._tab.array.shape[1] * 8 + 1) + slots + self._arena.bytes + self._known.bytes)
