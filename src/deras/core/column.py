@@ -387,8 +387,17 @@ def _no_values(t: SqlType, n: int) -> pl.Series:
     return one.new_from_index(0, n) if n else one
 
 
+class _Exported:
+    """An Arrow array as its C interface only: from a whole one Polars imports all of Arrow's functions first."""
+
+    __slots__ = ("__arrow_c_array__",)
+
+    def __init__(self, array: pa.Array) -> None:
+        self.__arrow_c_array__ = array.__arrow_c_array__
+
+
 def _series(array: pa.Array) -> pl.Series:
-    return pl.Series("", array)
+    return pl.Series("", _Exported(array))
 
 
 def _limbs(s: pl.Series) -> npt.NDArray[np.int64]:
