@@ -88,7 +88,7 @@ bench-engine: $(DEV) ## keyed operators alone, and steps of one row
 bench-state: $(DEV) ## state of five operators with 100 k and 10 M keys, longest step, an hour of fresh keys (quick: ARGS="--keys 100000 1000000")
 	@$(BIN)/python bench/state.py $(ARGS)
 
-bench-nexmark: $(DEV) ## Nexmark from files into a black hole: Deras, DuckDB's batch run, and Flink and clink where FLINK_PYTHON and CLINK_PYTHON name them
+bench-nexmark: $(DEV) ## Nexmark from files into a black hole: Deras and DuckDB's batch run; ARGS=--peers: Flink and clink, too
 	@$(BIN)/python bench/nexmark/bench.py $(ARGS)
 
 bench-latency: $(DEV) ## delay from sent to seen, start-up, memory

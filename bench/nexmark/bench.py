@@ -11,7 +11,7 @@ compared with that of DuckDB's rows (MATCH_RECOGNIZE: with Deras' own first run 
 Flink's); of clink's results that only grow the number of rows is, on the small input. Rows are those of all tables that a
 query reads. ``--workers 1,2`` prints how Deras scales with its threads instead.
 
-    python bench/nexmark/bench.py [--events N] [--runs N] [--full] [--flink PYTHON] [--clink PYTHON] [--json]
+    python bench/nexmark/bench.py [--events N] [--runs N] [--full] [--peers] [--flink PYTHON] [--clink PYTHON]
         [--workers N,N] [--profile QUERY] [query …]
 """
 
@@ -300,6 +300,9 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2, help="threads of DuckDB")
     parser.add_argument("--flink", metavar="PYTHON", default=os.environ.get("FLINK_PYTHON"), help="measure Flink too")
     parser.add_argument("--clink", metavar="PYTHON", default=os.environ.get("CLINK_PYTHON"), help="measure clink too")
+    parser.add_argument(
+        "--peers", action="store_true", help="measure Flink (needs Java 17) and clink; installs them once"
+    )
     parser.add_argument("--workers", metavar="N,N", help="measure Deras with so many threads")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="settings of Deras' job")
     parser.add_argument("--json", action="store_true", help="one JSON object a query, and one of all")
@@ -310,6 +313,8 @@ def main() -> None:
     if args.child:
         child(json.loads(args.child))
         return
+    if args.peers:
+        args.flink, args.clink = (args.flink or peers.environment("flink"), args.clink or peers.environment("clink"))
     data = Path(os.environ.get("DERAS_BENCH", Path(tempfile.gettempdir()) / "deras-bench-data"))
     folder, small = files.write(files.Input(args.events), data), files.write(SMALL, data)
     queries = args.queries or (suite.QUERIES if args.full else QUICK)

@@ -10,7 +10,9 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
 import tempfile
+import venv
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +26,22 @@ CHANGING = {"q4", "q5", "q9", "q15", "q16", "q17", "q18", "q19"}
 EVENT_TIME = {"q12"}
 """clink has no windows of processing time."""
 
+PACKAGES = {"flink": "apache-flink==2.3.0", "clink": "pyclink==0.12.2"}
+
 Answers = dict[str, dict[str, Any]]
+
+
+def environment(peer: str) -> str:
+    """The Python of an environment of the peer's own in the user's cache; made from the package index once."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "deras"
+    folder = cache / PACKAGES[peer].removeprefix("apache-").removeprefix("py").replace("==", "-")
+    python = folder / "bin" / "python"
+    if not (folder / "installed").exists():
+        print(f"installing {PACKAGES[peer]} into {folder}", file=sys.stderr)
+        venv.create(folder, with_pip=True)
+        subprocess.run([python, "-m", "pip", "install", "-q", PACKAGES[peer]], check=True)
+        (folder / "installed").touch()
+    return str(python)
 
 
 def flink(queries: Sequence[str], folder: Path, python: str) -> Answers:
