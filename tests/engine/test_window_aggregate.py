@@ -23,7 +23,7 @@ from deras.core.time import MAX_WATERMARK, MIN_WATERMARK, Tick
 from deras.core.types import BIGINT, DOUBLE, INT, STRING, SqlType, decimal, timestamp, timestamp_ltz
 from deras.engine.aggregates import AggregateCall, result_type
 from deras.engine.graph import Graph
-from deras.engine.operator import Feed
+from deras.engine.operator import AT_ONCE, Feed
 from deras.engine.operators.source import SourceInput
 from deras.engine.operators.window_aggregate import WindowAggregate
 from deras.engine.operators.window_table import WindowTable
@@ -95,7 +95,14 @@ class Run:
 
     def step(self, rows: Any = (), ended: bool = False) -> None:
         delta = Delta.of(self.schema, rows) if rows else None
-        result = self.graph.step({self.source: [Feed("p", delta, ended=ended)]}, epoch=0, now=0)
+        self.feed({self.source: [Feed("p", delta, ended=ended)]})
+
+    @property
+    def owes(self) -> bool:
+        return self.graph.wake() == AT_ONCE
+
+    def feed(self, feeds: Any) -> None:
+        result = self.graph.step(feeds, epoch=0, now=0)
         found = result.deltas.get(self.node)
         if found is not None:
             assert found.weights is None
@@ -280,29 +287,54 @@ def expected_of(rows: Any, kind: Any, offset: int, delay: int, keys: Any, calls:
     st.integers(0, 15),
     st.sampled_from([[], [1], [1, 2]]),
     st.sampled_from([PLAIN, SPECIAL]),
+    st.sampled_from([1, 2, 3, 7, 1 << 15]),
     st.data(),
 )
 def test_any_order_and_any_batches(
-    rows: list[Any], kind: Any, offset: int, delay: int, keys: list[int], wanted: Any, data: st.DataObject
+    rows: list[Any], kind: Any, offset: int, delay: int, keys: list[int], wanted: Any, piece: int, data: st.DataObject
 ) -> None:
+    """Results, their order and the watermark that they saw; also where a step gives few of those that are due."""
     calls = calls_of(EVENTS, *wanted)
     names = {f"k{k}": EVENTS[k].type for k in keys} | {f"c{i}": c.type for i, c in enumerate(calls)}
     out = Schema.of(**names, window_end=T3)
     layout = [*range(len(names)), "end"]
     expected, late = expected_of(rows, kind, offset, delay, keys, calls)
     name, size, slide = kind
-    run = Run(
-        EVENTS, lambda: WindowAggregate(EVENTS, 0, name, size, slide, offset, None, keys, calls, out, layout), delay
-    )
+
+    def make() -> WindowAggregate:
+        made = WindowAggregate(EVENTS, 0, name, size, slide, offset, None, keys, calls, out, layout)
+        made.piece = piece
+        return made
+
+    run = Run(EVENTS, make, delay)
+
+    def step(*args: Any, **kwargs: Any) -> None:
+        node, given = run.graph.nodes[run.node], len(run.rows)
+        before = node.out
+        run.step(*args, **kwargs)
+        # Nothing is late downstream: not by its time, not by the watermark that it saw.
+        assert all(ms_of(r[-1]) - 1 > before and mark <= node.out for r, mark in run.rows[given:])
+        assert piece > 1 or args or len(run.rows) <= given + 1
+
     real = [(at(r[0]), *r[1:]) for r in rows]
     i = 0
     while i < len(rows):
         n = data.draw(st.integers(1, 12))
-        run.step(real[i : i + n])
+        step(real[i : i + n])
         i += n
         if data.draw(st.integers(0, 3)) == 0:
             run.crash()
-    run.step(ended=True)
+        for _ in range(data.draw(st.integers(0, 9)) if run.owes else 0):
+            step()
+        if run.owes and data.draw(st.booleans()):
+            run.crash()
+    step(ended=True)
+    while run.owes:
+        assert run.graph.nodes[run.node].out < MAX_WATERMARK or len(run.rows) == len(expected)
+        if data.draw(st.integers(0, 7)) == 0:
+            run.crash()
+        step()
+    assert run.graph.nodes[run.node].out == MAX_WATERMARK
     found = [((*r[:-1], ms_of(r[-1])), mark) for r, mark in run.rows]
     assert len(found) == len(expected)
     for a, b in zip(found, expected, strict=True):

@@ -14,8 +14,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from flows_kit import EVENTS, counts, file_sink, passing, source, windows, write_events
 
+from deras.engine.operators.window_aggregate import WindowAggregate
 from deras.runtime.job import Job
 from deras.runtime.settings import JobSettings
+
+WindowAggregate.piece = 2  # a kill hits windows that are half out, too
 
 
 def warm() -> None:

@@ -31,6 +31,8 @@ from flows_kit import (
 from deras.core.errors import DerasError, ExternalError, PlanError, RowError
 from deras.core.time import MAX_WATERMARK
 from deras.engine.dataflow import Dataflow, SourceSpec, Target
+from deras.engine.operators.materialize import Materialize
+from deras.engine.operators.window_aggregate import WindowAggregate
 from deras.runtime.job import Job
 from deras.runtime.settings import JobSettings
 
@@ -53,6 +55,29 @@ def test_files_to_views(tmp_path: Path) -> None:
         assert job.wait(60)
         assert counts_of(job.views["counts"].snapshot()) == expected_counts(rows)
         assert windows_of(job.views["windows"].snapshot().arrow().to_pylist()) == expected_windows(rows)
+
+
+def test_a_window_of_many_keys_comes_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(WindowAggregate, "piece", 64)
+    rows = write_events(tmp_path / "events.json", 5000, keys=1000, step_ms=10)
+    largest: list[int] = []
+    with Job() as job:
+        spec = source(tmp_path / "events.json")
+        job.attach_all([counts(spec), windows(spec)])
+        node = next(n for n in job._run.graph.nodes.values() if isinstance(n.operator, Materialize) and n.inputs)
+        step = type(node.operator).step
+
+        def measured(self: Any, deltas: Any, tick: Any) -> Any:
+            if len(self.schema) == len(WINDOWS):
+                largest.extend(d.length for d in deltas if d is not None)
+            return step(self, deltas, tick)
+
+        monkeypatch.setattr(Materialize, "step", measured)
+        job.start()
+        assert job.wait(60)
+        assert windows_of(job.views["windows"].snapshot().arrow().to_pylist()) == expected_windows(rows)
+    assert sum(largest) == len(expected_windows(rows))
+    assert max(largest) <= 64
 
 
 def test_a_sink_is_committed_before_wait_returns(tmp_path: Path) -> None:

@@ -60,6 +60,43 @@ def test_a_step_has_limits() -> None:
     assert steps == [[0, 1], [2, 3], [4, 5], [6, 7], [8, 9]]
 
 
+def test_work_that_is_owed_goes_on_in_turns_with_batches() -> None:
+    steps: list[list[int]] = []
+    left = [0]
+
+    def step(batches: list[Any]) -> None:
+        steps.append([b.n for b in batches])
+        left[0] = 5 if batches and batches[0].n == 0 else max(0, left[0] - 1)
+
+    s = Stepper(step, most_rows=2, most_bytes=100, in_flight=8, owes=lambda: left[0] > 0)
+    numbers = [s.reserve() for _ in range(4)]
+    for n in numbers[:0:-1]:
+        s.submit(n, batch(n, rows=2))
+    s.submit(0, batch(0, rows=2))
+    assert steps == [[0], [], [1], [], [2], [], [3]]
+    left[0] = 3
+    assert s.between(lambda: len(steps)) == 7
+    assert steps[7:] == [[], [], []]  # nobody waits for a batch
+
+
+def test_batches_wait_for_work_that_is_owed_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("deras.runtime.stepper._PATIENCE", 4)
+    steps: list[list[int]] = []
+    left = [0]
+
+    def step(batches: list[Any]) -> None:
+        steps.append([b.n for b in batches])
+        left[0] -= not batches
+
+    s = Stepper(step, most_rows=1, most_bytes=100, in_flight=8, owes=lambda: left[0] > 0)
+    numbers = [s.reserve() for _ in range(4)]
+    for n in numbers[:0:-1]:
+        s.submit(n, batch(n))
+    left[0] = 9
+    s.submit(0, batch(0))
+    assert steps == [[], [0], [], [1], *[[]] * 7, [2], [3]]
+
+
 def test_reserve_waits_while_too_much_is_in_flight() -> None:
     s = Stepper(lambda _: None, most_rows=5, most_bytes=100, in_flight=2)
     a, b = s.reserve(), s.reserve()

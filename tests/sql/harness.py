@@ -7,7 +7,7 @@ import numpy as np
 from deras.core.delta import Delta
 from deras.core.time import MAX_WATERMARK
 from deras.engine.graph import Graph
-from deras.engine.operator import Feed
+from deras.engine.operator import AT_ONCE, Feed
 from deras.engine.state import State
 from deras.sql.catalog import Catalog
 from deras.sql.planner import Planner
@@ -75,6 +75,8 @@ def run_flow(flow, rows: dict[str, list], *, one_by_one: bool = True, now: int =
         for batch in batches:
             take(graph.step({node: [Feed("0", Delta.of(spec.schema, batch))]}, epoch=0, now=now))
     take(graph.step({ids[~i]: [Feed("0", ended=True)] for i in range(len(flow.sources))}, epoch=0, now=now))
+    while graph.wake() == AT_ONCE:
+        take(graph.step({}, epoch=0, now=now))
     assert all(n.out == MAX_WATERMARK for n in graph.nodes.values())
     return changes, dropped
 

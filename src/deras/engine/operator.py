@@ -6,6 +6,8 @@ import abc
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from deras.core.time import MIN_WATERMARK
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -17,6 +19,13 @@ if TYPE_CHECKING:
     from deras.core.schema import Schema
     from deras.core.time import Tick
     from deras.engine.state import State
+
+
+AT_ONCE = MIN_WATERMARK
+"""What ``wake`` gives while there is more to do than one step should: the next step follows without a pause."""
+
+PIECE = 1 << 15
+"""Rows that a step gives of what falls due together."""
 
 
 @dataclass(slots=True)
@@ -83,7 +92,11 @@ class Operator(abc.ABC):
         return high
 
     def wake(self) -> int | None:
-        """The processing time (ms) at which it wants a step even if nothing came, or None."""
+        """The processing time (ms) at which it wants a step even if nothing came, or None.
+
+        ``AT_ONCE`` asks for the next step without a pause; meanwhile ``hold`` keeps the watermark back. Each such step
+        must come nearer to the end.
+        """
         return None
 
     def explain(self) -> dict[str, Any]:

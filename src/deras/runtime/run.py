@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from deras.core.errors import DerasError, ExternalError, PlanError, RowError
 from deras.core.time import MAX_WATERMARK, MIN_WATERMARK, Tick
 from deras.engine.graph import Graph
-from deras.engine.operator import Feed, Operator
+from deras.engine.operator import AT_ONCE, Feed, Operator
 from deras.engine.state import State
 from deras.runtime.allocator import give_back_freed_memory
 from deras.runtime.intake import Intake
@@ -99,8 +99,9 @@ class Run:
         self.views: dict[str, Attached] = {}
         s = env.settings
         self.stepper = Stepper(
-            self._step, most_rows=s.step_rows, most_bytes=s.step_bytes, in_flight=max(2, 2 * s.threads)
-        )
+            self._step, most_rows=s.step_rows, most_bytes=s.step_bytes, in_flight=max(2, 2 * s.threads),
+            owes=lambda: self.started and self.next_wake == AT_ONCE,
+        )  # fmt: skip
         self.intake = Intake(self.stepper, s, env.clock)
         self.on_progress: Callable[[], None] = lambda: None
         """Called when a flow is done or an operator wants to be woken earlier."""
@@ -420,8 +421,7 @@ class Run:
 
     def _one(self, feeds: dict[int, list[Feed]]) -> None:
         clock = self.env.clock
-        began, worked = clock.monotonic(), thread_time()
-        now = clock.now()
+        began, worked, now = clock.monotonic(), thread_time(), clock.now()
         result = self.graph.step(feeds, epoch=self.epoch, now=now)
         for r, node in zip(result.dropped, result.droppers):
             self._reject(self._table_of(node), [r], now)
@@ -438,7 +438,8 @@ class Run:
         self.env.metrics.stepped(ended - began, ended)
         if self._wakers:
             before, self.next_wake = self.next_wake, self.wake_time()
-            if self.next_wake is not None and (before is None or self.next_wake < before):
+            soon = self.next_wake is not None and self.next_wake != AT_ONCE
+            if soon and (before is None or before == AT_ONCE or self.next_wake < before):  # type: ignore[operator]
                 self.on_progress()
 
     def _deliver(self, result: StepResult, now: int) -> None:
@@ -542,7 +543,7 @@ class Run:
         """Seconds until ``tick`` has something to do, or None."""
         clock = self.env.clock
         times: list[float] = []
-        if self.next_wake is not None:
+        if self.next_wake is not None and self.next_wake != AT_ONCE:
             times.append((self.next_wake - clock.now()) / 1000)
         at = clock.monotonic()
         for s in list(self.sources.values()):

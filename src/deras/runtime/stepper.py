@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from deras.runtime.sources import Batch
 
 
+_PATIENCE = 256
+"""Steps for which batches go on while work is owed; then those who read are held back."""
+
+
 class Stopped(Exception):
     """The run is over: threads go home."""
 
@@ -49,9 +53,19 @@ class Stepper:
         most_rows: rows after which a step is full.
         most_bytes: raw bytes after which a step is full.
         in_flight: decoded batches that may wait.
+        owes: whether the last step left work that is due. Then steps without batches follow, in turns with those that
+            have some; when it is owed for long, batches wait until it is done.
     """
 
-    def __init__(self, step: Callable[[list[Batch]], None], *, most_rows: int, most_bytes: int, in_flight: int) -> None:
+    def __init__(
+        self,
+        step: Callable[[list[Batch]], None],
+        *,
+        most_rows: int,
+        most_bytes: int,
+        in_flight: int,
+        owes: Callable[[], bool] = lambda: False,
+    ) -> None:
         self._step = step
         self._most_rows = most_rows
         self._most_bytes = most_bytes
@@ -63,6 +77,9 @@ class Stepper:
         self._ready: dict[int, Batch] = {}
         self._calls: deque[_Call] = deque()
         self._owner = 0
+        self._owes = owes
+        # Steps since the last one that owed nothing.
+        self._behind = 0
         self.error: BaseException | None = None
         self.on_error: Callable[[BaseException], None] | None = None
 
@@ -141,6 +158,22 @@ class Stepper:
             self._calls.popleft().run(self.error is not None)
         if self.error is not None:
             return False
+        self._behind = self._behind + 1 if self._owes() else 0
+        owing = self._behind > 0
+        batches = [] if self._behind & 1 or self._behind > _PATIENCE else self._in_order()
+        if not batches and not owing:
+            return False
+        try:
+            self._step(batches)
+        except BaseException as e:  # noqa: BLE001
+            self.fail(e)
+            return False
+        for _ in batches:
+            self._permits.release()
+        return True
+
+    def _in_order(self) -> list[Batch]:
+        """The batches of the next step."""
         batches: list[Batch] = []
         rows = size = 0
         with self._lock:
@@ -153,13 +186,4 @@ class Stepper:
                 batches.append(b)
                 rows += n
                 size += b.bytes
-        if not batches:
-            return False
-        try:
-            self._step(batches)
-        except BaseException as e:  # noqa: BLE001
-            self.fail(e)
-            return False
-        for _ in batches:
-            self._permits.release()
-        return True
+        return batches

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from deras.core.delta import Delta, hashable
 from deras.core.time import MIN_WATERMARK, Tick
+from deras.engine.operator import AT_ONCE
 from deras.engine.state import State, compact
 
 if TYPE_CHECKING:
@@ -117,6 +118,12 @@ class Harness:
         self.run.deltas.append(out.delta)
         return out.delta
 
+    def settle(self) -> Run:
+        """Steps without input as long as the operator asks for them; gives what came out of all steps."""
+        while self.operator.wake() == AT_ONCE:
+            self.step([None] * max(type(self.operator).arity, 1))
+        return self.run
+
     def restart(self, chunks: Sequence[Chunk]) -> None:
         """Another process: nothing but the checkpoint is left."""
         self._new()
@@ -136,7 +143,7 @@ def as_batch(make: Callable[[], Operator], steps: Sequence[Step]) -> Run:
     nows = [s.now for s in steps if s.now is not None]
     joined = [Delta.concat(c) if c else None for c in columns]
     h.step(joined, max(highs, default=None), nows[-1] if nows else None)
-    return h.run
+    return h.settle()
 
 
 def one_by_one(steps: Sequence[Step], arity: int) -> list[Step]:
@@ -161,7 +168,7 @@ def as_steps(make: Callable[[], Operator], steps: Sequence[Step]) -> Run:
     h = Harness(make)
     for s in steps:
         h.step(s.inputs(max(type(h.operator).arity, 1)), s.high, s.now)
-    return h.run
+    return h.settle()
 
 
 def with_crashes(make: Callable[[], Operator], steps: Sequence[Step], seed: int = 0) -> Run:
@@ -191,7 +198,7 @@ def with_crashes(make: Callable[[], Operator], steps: Sequence[Step], seed: int 
         s = steps[i]
         h.step(s.inputs(max(type(h.operator).arity, 1)), s.high, s.now)
         i += 1
-    return h.run
+    return h.settle()
 
 
 def from_base(make: Callable[[], Operator], steps: Sequence[Step], seed: int = 0) -> Run:
@@ -203,7 +210,7 @@ def from_base(make: Callable[[], Operator], steps: Sequence[Step], seed: int = 0
         if i == at:
             h.restart(list(h.state.base(i).chunks()))
         h.step(s.inputs(max(type(h.operator).arity, 1)), s.high, s.now)
-    return h.run
+    return h.settle()
 
 
 def four_ways(

@@ -15,7 +15,7 @@ from deras.core.changelog import row_kinds
 from deras.core.delta import Delta, hashable
 from deras.core.time import MAX_WATERMARK, SystemClock
 from deras.engine.graph import Graph, StepResult
-from deras.engine.operator import Feed, SourceOperator
+from deras.engine.operator import AT_ONCE, Feed, SourceOperator
 from deras.engine.operators.materialize import Materialize
 from deras.engine.state import State, compact
 from deras.runtime.checkpoint import CheckpointStore, Manifest, NodeState
@@ -227,11 +227,17 @@ class Stage:
             if delta is not None or end:
                 feeds[self._ids[name]] = [Feed("0", delta, end)]
         self._take(self.graph.step(feeds, epoch=0, now=now))
+        self._settle(now)
 
     def idle(self, now: int) -> None:
         """What time alone brings."""
         due = self.graph.wake()
         if due is not None and due <= now:
+            self._take(self.graph.step({}, epoch=0, now=now))
+            self._settle(now)
+
+    def _settle(self, now: int) -> None:
+        while self.graph.wake() == AT_ONCE:
             self._take(self.graph.step({}, epoch=0, now=now))
 
     def _take(self, result: StepResult) -> None:

@@ -87,13 +87,13 @@ def merge_cells(ids, places, tab, cell0, ops, out):
 
 @kernel(
     f"int64({_RO1}, int64[:, ::1], int64, int64, int64, int64[:, ::1], int64[:, ::1], int64, int64, int64[:, ::1],"
-    " int64[::1])"
+    " int64[::1], int64)"
 )
-def merge_slices(ids, tab, cell0, cells, key, ops, keys, place, stamp, out, chosen):
-    """Merge the groups of a window's slices that have one key.
+def merge_slices(ids, tab, cell0, cells, key, ops, keys, place, stamp, out, chosen, m):
+    """Merge the groups of a window's slices that have one key. A window may be merged in several calls.
 
     Args:
-        ids: the groups of all slices of the window, in the order of their first rows.
+        ids: groups of the window's slices, in the order of their first rows.
         tab: their table.
         cell0: first cell in a row of it.
         cells: cells of a group.
@@ -102,14 +102,14 @@ def merge_slices(ids, tab, cell0, cells, key, ops, keys, place, stamp, out, chos
         keys: table of the keys.
         place: the cell in it that tells a key's place in the window: stamp << 32 | place.
         stamp: number of this window, greater than any before.
-        out: int64[len(ids), cells], filled by place: cells of the window.
+        out: int64[groups, cells], filled by place: cells of the window.
         chosen: filled by place: the first group of the key.
+        m: the keys of the calls before.
 
     Returns:
         The number of keys in the window.
     """
     n = len(ids)
-    m = 0
     for k in range(n):
         if k + 24 < n:
             prefetch(tab, ids[k + 24])

@@ -517,13 +517,12 @@ class SessionAggregate(Operator):
         # A row stands at its session's last millisecond, so a window of one millisecond finds the session again. The
         # start is one more key.
         inner = [len(keys) if x == "start" else x if isinstance(x, str) or x < len(keys) else x + 1 for x in layout]
-        self._parts = [
-            table,
-            WindowAggregate(
-                rows, n + 2, "tumble", 1, 0, 0, zone, [*keys, n], calls, schema, inner, input_append=input_append,
-                attached=True, origin=origin,
-            ),
-        ]  # fmt: skip
+        windows = WindowAggregate(
+            rows, n + 2, "tumble", 1, 0, 0, zone, [*keys, n], calls, schema, inner, input_append=input_append,
+            attached=True, origin=origin,
+        )  # fmt: skip
+        windows.piece = None
+        self._parts = [table, windows]
 
     def open(self, state: State) -> None:
         """Cells, or rows and the groups that they make for a moment."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import bisect
 import heapq
 import itertools
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +18,7 @@ from deras.core.time import MAX_WATERMARK, MIN_WATERMARK
 from deras.core.types import BIGINT, timestamp_ltz
 from deras.engine.accumulator import Accumulator
 from deras.engine.kernels import agg_merge as k
-from deras.engine.operator import Operator, Out, RowErrors
+from deras.engine.operator import AT_ONCE, PIECE, Operator, Out, RowErrors
 from deras.engine.operators.window_table import time_column
 from deras.engine.rejects import reject_errors, reject_rows
 from deras.engine.windows import WindowKind, Windows, time_text
@@ -45,6 +47,9 @@ class WindowAggregate(Operator):
     window fires. Aggregates whose cells cannot be merged (DISTINCT, MIN and MAX of
     text, FIRST_VALUE …) are kept per window instead.
 
+    A step gives at most ``piece`` results, so that a window of many keys does not make a long one. While results are
+    owed it asks for more steps at once, and the output's watermark stays at what it was before they fell due.
+
     Args:
         input: schema of the rows.
         rowtime: position of the time attribute (None with ``proctime``).
@@ -65,6 +70,8 @@ class WindowAggregate(Operator):
     """
 
     append_only = True
+    piece: int | None = PIECE
+    """Results a step; None: all that are due."""
 
     def __init__(
         self,
@@ -113,6 +120,8 @@ class WindowAggregate(Operator):
         self._keyed: Index
         self._fired = 0
         self._rebuild = False
+        # What the last step fired up to.
+        self._limit = MIN_WATERMARK
         self._clear()
 
     def _clear(self) -> None:
@@ -122,6 +131,7 @@ class WindowAggregate(Operator):
         self._fresh: list[int] = []
         self._ends: set[int] = set()
         self._slices: list[tuple[int, int]] = []
+        self._merging: _Merging | None = None
 
     def open(self, state: State) -> None:
         """The groups of all windows that have not fired."""
@@ -213,7 +223,8 @@ class WindowAggregate(Operator):
 
     def _proctime_step(self, delta: Delta | None, tick: Tick) -> Out:
         marks = np.array([tick.low], np.int64)
-        fired = self._fire(tick.now - 1, marks)
+        done = bool(self._values.get("ended"))
+        fired = self._fire(MAX_WATERMARK if done else tick.now - 1, marks)
         dropped: Sequence[Rejected] = ()
         if delta is not None:
             n = delta.length
@@ -224,18 +235,30 @@ class WindowAggregate(Operator):
             else:
                 places, _, ends = self.windows.assign(walls)
                 dropped = self._take(delta, None if len(places) == n else places, ends)
-        if tick.high == MAX_WATERMARK:
+        if tick.high == MAX_WATERMARK and not done:
+            self._values["ended"] = True
             last = self._fire(MAX_WATERMARK, marks)
             fired = last if fired is None else fired if last is None else Delta.concat([fired, last])
         return Out(fired, dropped)
 
     def wake(self) -> int | None:
-        """The processing time (ms) at which a window ends, or None."""
-        if not self.proctime:
-            return None
+        """The processing time (ms) at which a window ends, at once while results are owed, or None."""
         if self._rebuild:
-            return MIN_WATERMARK if len(self._groups.groups) else None
-        return self._waiting[0][0] + 1 if self._waiting else None
+            more = "owed" in self._values or self._values.get("dropping")
+            return AT_ONCE if more or (self.proctime and len(self._groups.groups)) else None
+        if self._owes() or self._values.get("dropping"):
+            return AT_ONCE
+        return self._waiting[0][0] + 1 if self.proctime and self._waiting else None
+
+    def hold(self, high: int) -> int:
+        """While results are owed: the watermark before the first of them fell due."""
+        if not self._owes():
+            return high
+        marks = self._values["owed"]
+        return int(marks[max(bisect.bisect_left(marks, self._waiting[0][0]) - 1, 0)])
+
+    def _owes(self) -> bool:
+        return bool(self._waiting) and self._waiting[0][0] <= self._limit
 
     def _take(self, delta: Delta, rows: Words | None, places: Words) -> Sequence[Rejected]:
         """Take rows into their windows or slices (``places``: end or start of each); gives those that failed."""
@@ -306,26 +329,70 @@ class WindowAggregate(Operator):
             if self._sliced:
                 self._key(ids, index.key_columns(ids)[1:])
             self._list(ids, index.tab[ids, 0])
+        if not self.proctime:
+            self._limit = low
         if self._sliced:
-            self._await_slices(low)
+            first = tuple(self._values.get("first", (low + 1, MIN_WATERMARK)))
+            self._await_slices(min(low, first[0] - 1))
+            self._waiting = [w for w in self._waiting if w >= first]
+            heapq.heapify(self._waiting)
 
     # ---- windows one by one
 
-    def _fire(self, limit: int, seen: Words) -> Delta | None:
-        """Results of all windows that wait for a watermark up to ``limit``."""
+    def _fire(self, limit: int, seen: Words, *, whole: bool = False) -> Delta | None:
+        """Results of the windows that wait for a watermark up to ``limit``: of all, or as many as a step gives.
+
+        Args:
+            limit: the watermark.
+            seen: the watermarks that were seen since all windows below the first of them were out, rising.
+            whole: all.
+        """
+        self._limit = limit
+        owed = self._values.get("owed")
+        if owed:
+            seen = np.concatenate([np.array(owed, np.int64), seen])
+        room = None if whole else self.piece
+        fired: Delta | None
         if self._sliced:
-            fired = []
-            while self._waiting and self._waiting[0][0] <= limit:
-                fired.append(self._fire_merged(heapq.heappop(self._waiting)[1], seen))
-            self._drop_slices(limit)
-            return Delta.concat(fired) if fired else None
+            parts = []
+            while self._owes() and (room is None or room > 0):
+                part, room = self._fire_merged(self._waiting[0][1], seen, room)
+                if part is not None:
+                    parts.append(part)
+            fired = Delta.concat(parts) if parts else None
+        else:
+            fired = self._fire_plain(seen, room)
+        if self._owes():
+            # Only what the results to come must know.
+            dues = np.array([at for at, _ in self._waiting if at <= limit], np.int64)
+            marks = np.unique(seen[np.maximum(np.searchsorted(seen, dues, "left") - 1, 0)])
+            self._values["owed"] = marks.tolist()
+            self._values["first"] = list(self._waiting[0])
+        elif owed:
+            del self._values["owed"], self._values["first"]
+        if self._sliced:
+            passed = self._waiting[0][0] - 1 if self._owes() else limit
+            self._drop_slices(passed, room)
+            self._values["dropping"] = bool(self._slices) and self._slices[0][0] <= passed
+        return fired
+
+    def _fire_plain(self, seen: Words, room: int | None) -> Delta | None:
         ends: list[int] = []
         parts: list[Words] = []
-        while self._waiting and self._waiting[0][0] <= limit:
-            _, end = heapq.heappop(self._waiting)
-            pieces = self._members.pop(end)
+        while self._owes() and (room is None or room > 0):
+            end = self._waiting[0][1]
+            pieces = self._members[end]
+            part = pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+            if room is not None and len(part) > room:
+                self._members[end] = [part[room:]]
+                part = part[:room]
+            else:
+                heapq.heappop(self._waiting)
+                del self._members[end]
+            if room is not None:
+                room -= len(part)
             ends.append(end)
-            parts.append(pieces[0] if len(pieces) == 1 else np.concatenate(pieces))
+            parts.append(part)
         if not ends:
             return None
         groups = self._groups
@@ -377,10 +444,14 @@ class WindowAggregate(Operator):
         partly = windows.fire_at(firsts) <= marks
         lost = windows.fire_at(lasts) <= marks
         whole = ~lost & (~partly | (marks <= low))
+        fired: list[Delta] = []
+        if self._owes() and (partly & ~lost).any():
+            # These rows are too late for results that are owed, whose slices they enter.
+            out = self._fire(self._limit, seen[:0], whole=True)
+            fired += [] if out is None else [out]
         rows = np.flatnonzero(whole)
         self._take(delta, None if len(rows) == delta.length else rows, slices[rows])
         self._await_slices(low)
-        fired: list[Delta] = []
         rows = np.flatnonzero(~lost & ~whole)
         if len(rows):
             # Rows that are late for some of their windows wait until those have fired.
@@ -389,7 +460,7 @@ class WindowAggregate(Operator):
             arrival = int(self._values["arrival"])
             for a, b in itertools.pairwise(bounds):
                 level = self._fire_at(int(levels[a]))
-                if (out := self._fire(min(level, high), seen)) is not None:
+                if (out := self._fire(min(level, high), seen, whole=True)) is not None:
                     fired.append(out)
                 part = rows[a:b]
                 self._values["arrival"] = arrival - delta.length
@@ -409,8 +480,46 @@ class WindowAggregate(Operator):
                     heapq.heappush(self._waiting, (at, end))
         self._fresh.clear()
 
-    def _fire_merged(self, end: int, seen: Words) -> Delta:
-        self._ends.discard(end)
+    def _fire_merged(self, end: int, seen: Words, room: int | None) -> tuple[Delta | None, int | None]:
+        """Results of the first window that is due, and how many more a step may give."""
+        groups = self._groups
+        index = groups.groups
+        merging = self._merging
+        if merging is None:
+            merging = self._merging = self._begin(end)
+        ids = merging.ids
+        # Merging a group takes about a quarter of what giving a result does.
+        stop = len(ids) if room is None else min(len(ids), merging.merged + 4 * room)
+        if merging.merged < len(ids):
+            keyed = self._keyed
+            merging.keys = k.merge_slices(
+                ids[merging.merged : stop], index.tab, index.cell0, groups.width, index.cell0 + groups.extra + 1,
+                groups.ops, keyed.tab, keyed.cell0 + 1, self._fired, merging.cells, merging.rows, merging.keys,
+            )  # fmt: skip
+            if room is not None:
+                room -= (stop - merging.merged) // 4
+            merging.merged = stop
+            if stop < len(ids):
+                return None, 0
+        begin = merging.given
+        stop = merging.keys if room is None else min(merging.keys, begin + max(room, 1))
+        merging.given = stop
+        if stop == merging.keys:
+            heapq.heappop(self._waiting)
+            self._ends.discard(end)
+            self._merging = None
+            self._values.pop("given", None)
+        else:
+            self._values["given"] = stop
+        cells, rows = merging.cells[begin:stop], merging.rows[begin:stop]
+        if groups.layouts.updating:
+            alive = cells[:, 1] > 0
+            cells, rows = np.ascontiguousarray(cells[alive]), rows[alive]
+        ends = np.full(len(rows), end, np.int64)
+        found = self._out(index.key_columns(rows)[1:], groups.results(cells, rows), ends, seen)
+        return found, None if room is None else room - (stop - begin)
+
+    def _begin(self, end: int) -> _Merging:
         start = int(self.windows.start_of(np.array([end], np.int64))[0])
         groups = self._groups
         parts = [p for s in range(start, end, self._slice) for p in self._members.get(s, ())]
@@ -419,30 +528,30 @@ class WindowAggregate(Operator):
         ids = parts[0] if len(parts) == 1 else np.concatenate(parts)
         if len(parts) > 1 and not k.rising(ids, index.tab, own):
             ids = ids[np.argsort(index.tab[ids, own], kind="stable")]
-        cells, rows = np.empty((len(ids), groups.width), np.int64), np.empty(len(ids), np.int64)
         self._fired += 1
-        keyed = self._keyed
-        n = k.merge_slices(
-            ids, index.tab, index.cell0, groups.width, own + 1, groups.ops, keyed.tab, keyed.cell0 + 1, self._fired,
-            cells, rows,
-        )  # fmt: skip
-        cells, rows = cells[:n], rows[:n]
-        if groups.layouts.updating:
-            alive = cells[:, 1] > 0
-            cells, rows = np.ascontiguousarray(cells[alive]), rows[alive]
-        ends = np.full(len(rows), end, np.int64)
-        return self._out(index.key_columns(rows)[1:], groups.results(cells, rows), ends, seen)
+        cells, rows = np.empty((len(ids), groups.width), np.int64), np.empty(len(ids), np.int64)
+        return _Merging(ids, cells, rows, given=int(self._values.get("given", 0)))
 
-    def _drop_slices(self, passed: int) -> None:
-        while self._slices and self._slices[0][0] <= passed:
-            _, start = heapq.heappop(self._slices)
-            for part in self._members.pop(start, ()):
+    def _drop_slices(self, passed: int, room: int | None) -> None:
+        while self._slices and self._slices[0][0] <= passed and (room is None or room > 0):
+            start = self._slices[0][1]
+            parts = self._members.get(start, [])
+            while parts and (room is None or room > 0):
+                part = parts.pop()
+                if room is not None:
+                    if len(part) > room:
+                        parts.append(part[room:])
+                        part = part[:room]
+                    room -= len(part)
                 index, keyed = self._groups.groups, self._keyed
                 gone = np.empty(len(part), np.int64)
                 key = index.cell0 + self._groups.extra + 1
                 n = k.let_go(part, index.tab, key, keyed.tab, keyed.cell0, gone)
                 keyed.release(gone[:n])
                 self._groups.release(part)
+            if not parts:
+                heapq.heappop(self._slices)
+                self._members.pop(start, None)
 
     def explain(self) -> dict[str, Any]:
         """Facts for EXPLAIN."""
@@ -455,6 +564,27 @@ class WindowAggregate(Operator):
             "state": "cells of each key and " + ("slice" if self._sliced else "window") + " that has not fired",
             "bounded": True,
         }
+
+
+@dataclass(slots=True)
+class _Merging:
+    """A window whose slices are being merged, and its results given.
+
+    Args:
+        ids: the groups of its slices, by their first rows.
+        cells: int64[len(ids), cells]: of its keys so far.
+        rows: a group of each key.
+        merged: how many of ``ids`` are in.
+        keys: how many keys there are.
+        given: how many results are out.
+    """
+
+    ids: Words
+    cells: Words
+    rows: Words
+    merged: int = 0
+    keys: int = 0
+    given: int = 0
 
 
 def _by_place(ids: Words, places: Words) -> list[tuple[int, Words]]:
