@@ -100,8 +100,8 @@ def test_what_the_filter_computed_is_there_already(n: int) -> None:
     assert [c.values() for c in found.columns] == [c.values() for c in wanted.columns]
     assert found.length == sum(1 for x in texts if x and "channel_id=" in x)
     assert program._project is not None
-    # One step is left for LOWER of the text, one for LOWER of the part.
-    assert [len(steps) for steps in program._project.steps] == [2]
+    # One step is left for LOWER of the text, one for LOWER of the part, and one for CASE.
+    assert [len(steps) for steps in program._project.steps] == [2, 1]
 
 
 def test_decimals_are_divided_as_floats_are() -> None:

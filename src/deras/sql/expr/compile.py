@@ -21,6 +21,7 @@ from deras.core.errors import BindError
 from deras.core.types import Kind, Layout, SqlType, polars_type
 from deras.sql.expr.analysis import bound
 from deras.sql.expr.cast import cast_value, host_cast
+from deras.sql.expr.direct import direct
 from deras.sql.expr.nodes import Call, Case, Cast, Context, Expr, InputRef, Literal, Logic, UdfCall, deterministic
 from deras.sql.functions.registry import CallContext
 from deras.sql.types import as_decimal
@@ -73,7 +74,7 @@ HostResult = tuple[pl.Series, "npt.NDArray[np.bool_] | None", dict[int, str] | N
 
 @dataclass(slots=True)
 class HostStep:
-    """A function that runs between two stages: ``run`` on series, or ``kernel`` on the column of its first argument."""
+    """A function that runs between two stages: ``run`` on series, or ``kernel`` on columns."""
 
     out: str
     args: list[Value]
@@ -88,11 +89,15 @@ class HostStep:
 
 @dataclass(slots=True)
 class Compiler:
-    """Compiles expressions over one input; collects host steps by stage, messages by code, and the columns read."""
+    """Compiles expressions over one input; collects host steps by stage, messages by code, and the columns read.
+
+    ``operations``: whether operations on columns take the place of expressions where they can.
+    """
 
     types: Sequence[SqlType]
     zone: str = "UTC"
     seed: int | None = None
+    operations: bool = True
     used: set[int] = field(default_factory=set)
     steps: list[list[HostStep]] = field(default_factory=list)
     messages: list[str] = field(default_factory=list)
@@ -111,6 +116,21 @@ class Compiler:
             if deterministic(e):
                 self._memo[e] = known
         return known
+
+    def root(self, e: Expr) -> Value:
+        """Compile what is wanted as a column: by operations on columns, if all of it can be."""
+        try:
+            known = self._memo.get(e)
+        except TypeError:
+            return self._compile(e)
+        if self.operations and (known is None or not known.name) and deterministic(e):
+            made = direct(e, self.zone)
+            if made is not None:
+                args = [self.compile(x) for x in made.leaves]
+                if all(a.name and a.error is None for a in args):
+                    types = [x.type for x in made.leaves]
+                    known = self._memo[e] = self._host(e.type, args, types, None, kernel=made)
+        return self.compile(e) if known is None else known
 
     def _compile(self, e: Expr) -> Value:
         match e:
@@ -243,7 +263,7 @@ class Compiler:
             # No kernel takes DECIMALs of two words.
             kernel = None if given.type.layout is Layout.LIMBS else e.function.kernel(ctx, build)
             if kernel is not None:
-                return self._host(e.type, [self.compile(given)], [given.type], None, kernel=kernel)
+                return self._host(e.type, [self.root(given)], [given.type], None, kernel=kernel)
         if e.function.kind == "host" and not e.function.rows:
             # Constants that the function does not take are found now, not in the first step.
             build(ctx, *(pl.Series("", [], dtype=frame_type(a.type)) for a in e.args))

@@ -6,15 +6,14 @@ For a handful of columns a call of Polars costs more than the comparing. What is
 
 from __future__ import annotations
 
-import operator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from deras.core.delta import Delta
-from deras.core.types import Kind, Layout, SqlType
 from deras.sql.expr import nodes as e
+from deras.sql.expr.comparing import COMPARE, LEAST, MOST, alike
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -26,16 +25,6 @@ if TYPE_CHECKING:
 
 Mask = npt.NDArray[np.bool_]
 
-_COMPARE: dict[str, Any] = {
-    "=": operator.eq,
-    "<>": operator.ne,
-    "<": operator.lt,
-    "<=": operator.le,
-    ">": operator.gt,
-    ">=": operator.ge,
-}
-_LEAST, _MOST = -(1 << 63), (1 << 63) - 1
-
 
 def words_condition(x: e.Expr) -> Callable[[Sequence[Column]], Mask] | None:
     """Where a condition is TRUE, from the columns; None if it is not made of comparisons of words alone."""
@@ -46,30 +35,29 @@ def words_condition(x: e.Expr) -> Callable[[Sequence[Column]], Mask] | None:
         join = np.logical_and if x.op == "AND" else np.logical_or
         # TRUE of both is TRUE of each, and of one is TRUE of any: NULL needs no answer of its own.
         return lambda columns: join.reduce([part(columns) for part in parts if part is not None])
-    if not isinstance(x, e.Call) or x.function.name not in _COMPARE or len(x.args) != 2:
+    if not isinstance(x, e.Call) or x.function.name not in COMPARE or len(x.args) != 2:
         return None
-    compare = _COMPARE[x.function.name]
+    compare = COMPARE[x.function.name]
     a, b = x.args
-    if not isinstance(a, e.InputRef) or not _alike(a.type, b.type):
+    if not isinstance(a, e.InputRef) or not alike(a.type, b.type):
         return None
     if isinstance(b, e.InputRef):
         i, j = a.index, b.index
         return lambda columns: _known(compare(columns[i].words(), columns[j].words()), columns[i], columns[j])
-    if isinstance(b, e.Literal) and type(b.value) is int and _LEAST <= b.value <= _MOST:
+    if isinstance(b, e.Literal) and type(b.value) is int and LEAST <= b.value <= MOST:
         i, value = a.index, np.int64(b.value)
         return lambda columns: _known(compare(columns[i].words(), value), columns[i])
     return None
 
 
-def _alike(a: SqlType, b: SqlType) -> bool:
-    """Whether the words of two types compare as their values do."""
-    if a.layout is not Layout.WORDS or b.layout is not Layout.WORDS:
-        return False
-    if a.is_integer and b.is_integer:
-        return True
-    if a.kind is not b.kind or a.kind is Kind.BOOLEAN:
-        return False
-    return a.nanoseconds == b.nanoseconds and (a.kind is not Kind.DECIMAL or a.scale == b.scale)
+def passing(x: e.Expr, zone: str) -> Callable[[Sequence[Column]], Mask] | None:
+    """Where a condition over columns is TRUE, from the columns; None if the general program must say it."""
+    found = words_condition(x)
+    if found is None:
+        from deras.sql.expr.direct import condition
+
+        found = condition(x, zone)
+    return found
 
 
 def _known(found: Any, *columns: Column) -> Mask:

@@ -16,7 +16,7 @@ from deras.core.time import MIN_WATERMARK
 from deras.core.types import BIGINT, Kind, SqlType, decimal, polars_type
 from deras.engine.operator import RowErrors
 from deras.sql.expr.compile import Compiler, HostStep, Value
-from deras.sql.expr.conditions import words_condition
+from deras.sql.expr.conditions import passing
 from deras.sql.expr.nodes import Call, Expr, InputRef, transform
 from deras.sql.functions.times import shift_of
 
@@ -123,11 +123,18 @@ class _Known:
 
 
 class Evaluation:
-    """Some expressions over one input, compiled: stages of at most one Polars call each, kernels between them."""
+    """Some expressions over one input, compiled: stages of at most one Polars call each, kernels between them.
 
-    def __init__(self, types: Sequence[SqlType], exprs: Sequence[Expr], zone: str) -> None:
-        compiler = Compiler(types, zone)
-        values: list[Value] = [compiler.compile(e) for e in exprs]
+    Args:
+        types: of the input's columns.
+        exprs: what is wanted.
+        zone: the session's time zone.
+        operations: False: expressions of Polars also where operations on columns would do.
+    """
+
+    def __init__(self, types: Sequence[SqlType], exprs: Sequence[Expr], zone: str, *, operations: bool = True) -> None:
+        compiler = Compiler(types, zone, operations=operations)
+        values: list[Value] = [compiler.root(e) for e in exprs]
         self.types = [e.type for e in exprs]
         self.used = sorted(compiler.used)
         self.steps: list[list[HostStep]] = compiler.steps
@@ -149,9 +156,11 @@ class Evaluation:
             got = iter(stage.run(known))
             for s in steps:
                 if s.kernel is not None:
-                    (arg,), (x,), (t,) = s.args, [next(got)], s.types
-                    column = known.column(arg.name, t) if x is None else column_of(x, t)
-                    known.add(s.out, s.kernel(column) if n else Column.of_values(s.type, []))
+                    taken = [
+                        known.column(arg.name, t) if (x := next(got)) is None else column_of(x, t)
+                        for arg, t in zip(s.args, s.types, strict=True)
+                    ]
+                    known.add(s.out, s.kernel(*taken) if n else Column.of_values(s.type, []))
                     continue
                 assert s.run is not None  # noqa: S101 (for the type checker)
                 computed = [next(got) for _ in s.args]
@@ -219,7 +228,11 @@ def _shared(predicate: Expr, computed: Sequence[Expr], types: Sequence[SqlType],
 
 def _true(mask: Column | pl.Series) -> npt.NDArray[np.bool_]:
     """Where a condition is TRUE."""
-    s = mask.series() if isinstance(mask, Column) else mask
+    if isinstance(mask, Column):
+        valid = mask.valid()
+        found: npt.NDArray[np.bool_] = mask.words() != 0
+        return found if valid is None else found & valid.view(np.bool_)
+    s = mask
     return s.fill_null(value=False).to_numpy() if s.null_count() else s.to_numpy()
 
 
@@ -266,7 +279,7 @@ class RowProgram:
         self._types = schema.types
         self._both = None
         self._filter = None
-        self._words = None if predicate is None else words_condition(predicate)
+        self._words = None if predicate is None else passing(predicate, zone)
         shared: list[Expr] = []
         if predicate is not None and self._words is None:
             shared = _shared(predicate, computed, types, zone)

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     from deras.core.column import Column
     from deras.sql.expr.nodes import Expr, Where
 
-    Kernel = Callable[[Column], Column]
-    """A function of one column of at least one row, all else constant; gives a column of as many rows."""
+    Kernel = Callable[..., Column]
+    """A function of columns of at least one row, all else constant; gives a column of as many rows."""
 
 FunctionKind = Literal["expression", "host", "macro"]
 

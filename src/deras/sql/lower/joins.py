@@ -62,14 +62,14 @@ def _key_join(lowering: Lowering, rel: KeyJoin) -> Callable[[], Operator]:
 
     def make() -> Operator:
         from deras.engine.operators.key_join import KeyJoin as Engine
-        from deras.sql.expr.conditions import WordsFilter, words_condition
+        from deras.sql.expr.conditions import WordsFilter, passing
         from deras.sql.expr.program import RowProgram
 
         program: Program | None = None
         if residual is not None:
             read = Schema(tuple(columns[i] for i in reads))
             moved = e.remap(residual, reads.index)
-            condition = words_condition(moved)
+            condition = passing(moved, zone)
             program = WordsFilter(read, condition) if condition else RowProgram(read, read, None, moved, zone)
         return Engine(left, right, *keys, keyed, mark, program, reads, origin, safe, ttl)
 
