@@ -10,6 +10,8 @@ cell their first. A row that waits has three cells as in :mod:`deras.engine.kern
 
 from __future__ import annotations
 
+import numpy as np
+
 from deras.core.jit import kernel, prefetch
 
 ROW, MARK = -2, -3
@@ -114,6 +116,18 @@ def meet(ids, tab, c, outer, inner, wait, counts):
             w += 1
     counts[0] = m
     counts[1] = w
+
+
+@kernel(f"int64({_ROB}, {_RO1}, {_RO1}, int64[::1], int64[::1])")
+def choose(passing, mine, theirs, ours, others):
+    """The pairs that pass (1; else 0) into ``ours`` and ``others``, both as long; gives their number."""
+    m = 0
+    for k in range(len(passing)):
+        # Written always, counted where it passes: which rows do cannot be foreseen.
+        ours[m] = mine[k]
+        others[m] = theirs[k]
+        m += np.int64(passing[k])
+    return m
 
 
 @kernel(f"void({_RO1}, {_RO1}, int64[:, ::1], int64, int64[:, ::1], int64)")

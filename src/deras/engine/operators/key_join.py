@@ -272,7 +272,11 @@ class KeyJoin(Operator):
         columns = [*ours, *others] if side == 0 else [*others, *ours]
         if isinstance(residual, Condition):
             passing = residual.passing(columns)
-            return (mine, theirs) if passing.all() else (mine[passing], theirs[passing])
+            if passing.all():
+                return mine, theirs
+            chosen, partners = np.empty(len(mine), np.int64), np.empty(len(mine), np.int64)
+            m = k.choose(passing.view(np.uint8), mine, theirs, chosen, partners)
+            return chosen[:m], partners[:m]
         # The weights travel with their rows: here they say which pair a row is.
         numbers = np.arange(1, len(mine) + 1)
         marks = delta.marks[mine] if isinstance(delta.marks, np.ndarray) and not whole else delta.marks
