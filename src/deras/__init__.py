@@ -18,28 +18,12 @@ if TYPE_CHECKING:
     from deras.session.udf import process_function, udaf, udf, udtf
 
 
-def _connect() -> Any:
-    import gc
-
-    # What is loaded stays: looking through it for what is free finds nothing, and is a sixth of the time.
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        from deras.session import connect, session  # noqa: F401 (else the session would be loaded by the first call)
-
-        if not gc.get_freeze_count():
-            gc.freeze()
-            gc.unfreeze()  # now all is in the oldest generation, unseen
-    finally:
-        if collects:
-            gc.enable()
-    return connect
-
-
 def __getattr__(name: str) -> Any:
     # Loaded when first used, so that `import deras` costs nothing.
     if name == "connect":
-        return _connect()
+        from deras.session import connect
+
+        return connect
     if name in ("process_function", "udaf", "udf", "udtf"):
         from deras.session import udf
 

@@ -169,6 +169,8 @@ def _dispatch(arguments: argparse.Namespace) -> int:
     import importlib
     import logging
 
+    from deras.core.loading import uncollected
+
     level = logging.DEBUG if arguments.debug else logging.ERROR
     logging.basicConfig(level=level, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     if not arguments.debug:
@@ -183,7 +185,8 @@ def _dispatch(arguments: argparse.Namespace) -> int:
     # NumPy's BLAS has a thread for each core that spins for tens of milliseconds whenever it has nothing to do; this
     # lets them sleep at once, and leaves their number to the user.
     os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
-    module = importlib.import_module(f"deras.cli.{modules[arguments.command]}")
+    with uncollected():
+        module = importlib.import_module(f"deras.cli.{modules[arguments.command]}")
     return int(getattr(module, arguments.command)(arguments))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -28,7 +29,14 @@ def connect(folder: Path | str | None = None, *, clock: Clock | None = None) -> 
         ExternalError: the folder cannot be used.
     """
     from deras.core.errors import ProjectBusyError
-    from deras.session.session import Session
+
+    if "deras.session.session" in sys.modules:
+        from deras.session.session import Session
+    else:
+        from deras.core.loading import uncollected
+
+        with uncollected():
+            from deras.session.session import Session
 
     try:
         session = Session(folder, clock=clock)
