@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from deras.core.time import MAX_WATERMARK, MIN_WATERMARK
 from deras.engine.kernels import due as k
 
 if TYPE_CHECKING:
@@ -62,12 +61,3 @@ class DueQueue:
         if not found:
             return np.empty(0, np.int64), np.empty(0, np.int64)
         return np.concatenate([i for i, _ in found]), np.concatenate([d for _, d in found])
-
-
-def moment(ms: int) -> str:
-    """A watermark or time for a message."""
-    if ms == MIN_WATERMARK:
-        return "not there yet"
-    if ms == MAX_WATERMARK:
-        return "the end of the input"
-    return str(np.datetime64(ms, "ms")).replace("T", " ").removesuffix(".000")

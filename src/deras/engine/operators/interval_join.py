@@ -11,12 +11,13 @@ from deras.core.column import Column
 from deras.core.delta import Delta
 from deras.core.schema import Schema
 from deras.core.time import MAX_WATERMARK, MIN_WATERMARK
-from deras.engine.due import DueQueue, moment
+from deras.engine.due import DueQueue
 from deras.engine.kernels import interval_join as k
 from deras.engine.kernels.join import empty, get_cell, put_cell
 from deras.engine.operator import Operator, Out, Program
 from deras.engine.pairing import all_valid, surviving
 from deras.engine.rejects import reject_rows, without
+from deras.engine.windows import time_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -321,8 +322,8 @@ class IntervalJoin(Operator):
         taken = Delta(self.inputs[side], self._sides[side].segments.take(rows), length=len(rows))
         other = "right" if side == 0 else "left"
         messages = [
-            f"late for the interval join: its partners of the {other} side were over at {moment(d)}, "
-            f"and the watermark was {moment(m)}"
+            f"late for the interval join: its partners of the {other} side were over at {time_text(d)}, "
+            f"and the watermark was {time_text(m)}"
             for d, m in zip(dues.tolist(), saw.tolist(), strict=True)
         ]
         return reject_rows(

@@ -21,6 +21,7 @@ from deras.engine.match_plan import finish_input
 from deras.engine.match_results import Found, Results
 from deras.engine.operator import Operator, Out, Program
 from deras.engine.rejects import reject_errors, reject_rows, without
+from deras.engine.windows import time_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -212,7 +213,7 @@ class Match(Operator):
             dropped.append(reject_rows(delta, empty, [text] * len(empty), reason="constraint", origin=self.origin))
         late = np.flatnonzero(bad)
         if len(late):
-            texts = [f"late for MATCH_RECOGNIZE: the watermark was {_text(m)}" for m in marks[late].tolist()]
+            texts = [f"late for MATCH_RECOGNIZE: the watermark was {time_text(m)}" for m in marks[late].tolist()]
             dropped.append(reject_rows(delta, late, texts, reason="late", origin=self.origin, rowtime=self.rowtime))
         good = ~bad if valid is None else ~bad & (valid != 0)
         return (delta if good.all() else delta.take(np.flatnonzero(good))), marks
@@ -525,12 +526,3 @@ class Match(Operator):
             "state": "rows of partial matches" + (f" of at most {within} ms" if within else ""),
             "bounded": bool(within),
         }
-
-
-def _text(ms: int) -> str:
-    """A time in ms for a message."""
-    if ms == MIN_WATERMARK:
-        return "not there yet"
-    if ms == MAX_WATERMARK:
-        return "the end of the input"
-    return str(np.datetime64(ms, "ms")).replace("T", " ").removesuffix(".000")

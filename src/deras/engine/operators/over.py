@@ -10,13 +10,14 @@ import numpy.typing as npt
 from deras.core.delta import Delta
 from deras.core.errors import InternalError
 from deras.core.time import MAX_WATERMARK, MIN_WATERMARK
-from deras.engine.due import DueQueue, moment
+from deras.engine.due import DueQueue
 from deras.engine.kernels import over as k
 from deras.engine.kernels.index import ALIVE
 from deras.engine.operator import Operator, Out
 from deras.engine.over import Frames
 from deras.engine.rejects import reject_rows
 from deras.engine.state.idle import KeyClock
+from deras.engine.windows import time_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -225,7 +226,7 @@ class Over(Operator):
         return late
 
     def _reject(self, delta: Delta, rows: Words, marks: Words, why: str, dropped: list[Rejected]) -> None:
-        messages = [f"late for OVER: {why}; the watermark was {moment(m)}" for m in marks[rows].tolist()]
+        messages = [f"late for OVER: {why}; the watermark was {time_text(m)}" for m in marks[rows].tolist()]
         dropped.append(reject_rows(delta, rows, messages, reason="late", origin=self.origin, rowtime=self.rowtime))
 
     def _fire(self, high: int, seen: Words) -> Delta | None:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from deras.core.delta import Delta
 from deras.core.schema import Schema
-from deras.engine.due import DueQueue, moment
+from deras.engine.due import DueQueue
 from deras.engine.kernels import temporal_join as k
 from deras.engine.kernels.interval_join import moved
 from deras.engine.kernels.join import get_cell, put_cell
@@ -17,6 +17,7 @@ from deras.engine.operator import Operator, Out, Program
 from deras.engine.operators.join import single
 from deras.engine.pairing import all_valid, with_partners
 from deras.engine.rejects import reject_rows, without
+from deras.engine.windows import time_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -211,7 +212,7 @@ class TemporalJoin(Operator):
         late = times <= marks
         if late.any():
             rows = np.flatnonzero(late)
-            messages = [f"late for the {self.name}: the watermark was {moment(m)}" for m in marks[rows].tolist()]
+            messages = [f"late for the {self.name}: the watermark was {time_text(m)}" for m in marks[rows].tolist()]
             dropped.append(reject_rows(delta, rows, messages, reason="late", origin=self.origin, rowtime=self.times[0]))
         keep = ~late
         if self.kind == "inner" and (ok := all_valid([delta.columns[i] for i in self.keys[0]])) is not None:

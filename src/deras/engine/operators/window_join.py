@@ -11,12 +11,13 @@ import numpy.typing as npt
 from deras.core.column import Column
 from deras.core.delta import Delta
 from deras.core.schema import Schema
-from deras.core.time import MAX_WATERMARK, MIN_WATERMARK
+from deras.core.time import MIN_WATERMARK
 from deras.engine.kernels import join as k
 from deras.engine.operator import Operator, Out, Program
 from deras.engine.operators import join as regular
 from deras.engine.rejects import reject_errors, reject_rows
 from deras.engine.state.rowset import LIST, RowSet
+from deras.engine.windows import time_text
 from deras.engine.zones import zone as zone_of
 
 if TYPE_CHECKING:
@@ -171,7 +172,7 @@ class WindowJoin(Operator):
             late = self._fire_at(ends) <= marks
             rows = np.flatnonzero(late)
             messages = [
-                f"late for the window that ended at {_text(e // self._unit)}: the watermark was {_text(m)}"
+                f"late for the window that ended at {time_text(e // self._unit)}: the watermark was {time_text(m)}"
                 for e, m in zip(ends[rows].tolist(), marks[rows].tolist(), strict=True)
             ]
             dropped.append(reject_rows(delta, rows, messages, reason="late", origin=self.origin))
@@ -346,12 +347,3 @@ def _gathered(delta: Delta, rows: Ids) -> list[Column]:
     if len(rows) == n and rows[0] == 0 and rows[-1] == n - 1 and (rows[1:] == rows[:-1] + 1).all():
         return list(delta.columns)
     return [c.take(rows) for c in delta.columns]
-
-
-def _text(ms: int) -> str:
-    """A time in ms for a message."""
-    if ms == MIN_WATERMARK:
-        return "not there yet"
-    if ms == MAX_WATERMARK:
-        return "the end of the input"
-    return str(np.datetime64(ms, "ms")).replace("T", " ").removesuffix(".000")
