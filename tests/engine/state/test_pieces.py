@@ -7,7 +7,8 @@ import pyarrow as pa
 import pytest
 
 from deras.engine.state import pieces
-from deras.engine.state.pieces import HUGE, LARGEST, piece, spare
+from deras.engine.state.ahead import HUGE
+from deras.engine.state.pieces import LARGEST, piece, spare
 
 
 @pytest.fixture(autouse=True)

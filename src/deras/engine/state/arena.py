@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from deras.engine.state.pieces import HUGE, LARGEST, piece
+from deras.engine.state.ahead import HUGE
+from deras.engine.state.pieces import LARGEST, piece
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,6 +34,7 @@ class Arena:
         self.fill = np.zeros(4, np.int64)
         """Current chunk, its used bytes, its size; the fourth is for the kernel that fills it."""
         self._spare: list[int] = []
+        self._next: Any = None
         self.bytes = 0
         """Memory held."""
         self.dead = 0
@@ -64,7 +66,12 @@ class Arena:
                 self.bases = np.concatenate([self.bases, np.zeros_like(self.bases)])
                 self.held = np.concatenate([self.held, np.zeros_like(self.held)])
                 self.used = np.concatenate([self.used, np.zeros_like(self.used)])
-        chunk = piece(size)
+        chunk, self._next = self._next, None
+        if chunk is None or len(chunk) != size:
+            chunk = piece(size)
+        if HUGE <= size <= LARGEST:
+            # Of the size that is wanted as long as state grows slowly.
+            self._next = piece(size, later=True)
         self.chunks[number] = chunk
         self.bytes += size
         self.used[number] = 0

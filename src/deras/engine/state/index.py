@@ -180,6 +180,8 @@ class Index:
             )  # fmt: skip
             if start >= n:
                 del kept
+                if insert:
+                    self._tab.fills(int(self._meta[0]))
                 return ids
             reason = int(self._meta[4])
             if reason == k.STOP_SLOTS:

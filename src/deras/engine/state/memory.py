@@ -8,10 +8,12 @@ import sys
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+
+from deras.engine.state.ahead import HUGE, Ahead
 
 # Python names this flag only since 3.13.
 _NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000 if sys.platform == "linux" else 0)
-_HUGE = 2 << 20
 
 
 def _map(size: int, huge: bool) -> Any:
@@ -22,9 +24,9 @@ def _map(size: int, huge: bool) -> Any:
     except (OSError, ValueError, OverflowError):
         return None
     # Random probes into large tables are bound by the TLB. The first pages stay small, so small state costs little.
-    if huge and size > 2 * _HUGE and hasattr(mmap, "MADV_HUGEPAGE"):
+    if huge and size > 2 * HUGE and hasattr(mmap, "MADV_HUGEPAGE"):
         with contextlib.suppress(OSError):
-            made.madvise(mmap.MADV_HUGEPAGE, _HUGE, size - _HUGE)
+            made.madvise(mmap.MADV_HUGEPAGE, HUGE, size - HUGE)
     return made
 
 
@@ -40,7 +42,7 @@ class Reserve:
         huge: use huge pages; False where touched places lie far apart.
     """
 
-    __slots__ = ("_huge", "_map", "array", "dtype", "rows", "width")
+    __slots__ = ("_ahead", "_huge", "_map", "array", "dtype", "rows", "width")
 
     def __init__(self, rows: int, width: int, dtype: Any, *, huge: bool = True) -> None:
         self._huge = huge
@@ -52,13 +54,23 @@ class Reserve:
             if self._map is not None or rows <= 4096:
                 break
             rows >>= 1
+        self._ahead: Ahead | None = None
         self.array: Any = self._make(rows)
         self.rows = rows
 
     def _make(self, rows: int) -> Any:
         n = rows * max(self.width, 1)
         flat = np.zeros(n, self.dtype) if self._map is None else np.frombuffer(self._map, self.dtype, n)
+        if self._map is not None and self._huge:
+            # A map, not its address, keeps the memory; an array would be asked for its own.
+            self._ahead = Ahead(self._map, pa.py_buffer(flat).address, flat.nbytes)
         return flat.reshape(rows, self.width) if self.width else flat
+
+    def fills(self, rows: int) -> None:
+        """So many rows are in use, from the first: the memory of those that follow is touched ahead of time."""
+        ahead = self._ahead
+        if ahead is not None and (used := rows * max(self.width, 1) * self.dtype.itemsize) >= ahead.at:
+            ahead.ask(used)
 
     def need(self, rows: int) -> bool:
         """Have at least so many rows; True if the array moved (only beyond the reservation)."""

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
+from deras.engine.state.ahead import HUGE, touch
+
 # Python names this flag only since 3.13.
 _NORESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000 if sys.platform == "linux" else 0)
-HUGE = 2 << 20
-"""Size of a huge page: large pieces begin at one."""
 _LEAST = 64 << 10
 LARGEST = 4 * HUGE
 """Size of the largest pieces that are used again."""
@@ -62,8 +62,11 @@ def _fresh(size: int) -> Any:
     return made
 
 
-def piece(size: int) -> Any:
-    """uint8[size] with anything in it; powers of two from 64 KB to :data:`LARGEST` come from what others gave back."""
+def piece(size: int, *, later: bool = False) -> Any:
+    """uint8[size] with anything in it; powers of two from 64 KB to :data:`LARGEST` come from what others gave back.
+
+    ``later``: it is not written at once, so that its memory can be touched by then.
+    """
     if size < _LEAST or (size < HUGE and size & (size - 1)):
         return np.empty(size, np.uint8)
     made = None
@@ -72,6 +75,10 @@ def piece(size: int) -> Any:
         made = _spare[size].pop()
     if made is None:
         made = _fresh(size)
+        if made is not None and later:
+            array = np.asarray(_Owner(made, size))
+            touch(array, array.ctypes.data, size)
+            return array
     return np.empty(size, np.uint8) if made is None else np.asarray(_Owner(made, size))
 
 

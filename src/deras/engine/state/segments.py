@@ -286,6 +286,7 @@ class Segments:
                 self._live = np.concatenate([self._live, np.zeros_like(self._live)])
                 self._filled = np.concatenate([self._filled, np.zeros_like(self._filled)])
             self._tab.need(self._blocks << SHIFT)
+            self._tab.fills(b << SHIFT)
         self._settle()
         self._block = b
         self._at = 0
