@@ -116,7 +116,7 @@ class Source(abc.ABC):
     def filter(self, filters: Filters) -> None:  # noqa: B027 (optional)
         """Told before ``parts``: rows of which ``filters`` are not TRUE may be left out.
 
-        Readers go on at offsets that were made under the same filters. What was left out is counted in ``skipped``.
+        Offsets mean the same whatever the filters were. What is left out is counted in ``skipped``.
         """
 
     def collect(self, intake: Intake) -> None:

@@ -172,7 +172,8 @@ class Run:
     ) -> str:
         if saved is not None and index < len(saved["sources"]):
             name = str(saved["sources"][index])
-            if name.split("#")[0] == spec.name:
+            held = self.sources.get(name) or next((s for s in added.sources if s.name == name), None)
+            if name.split("#")[0] == spec.name and (held is None or held.leaves_out(spec.filters)):
                 return name
         name, n = spec.name, 1
         while True:
@@ -180,7 +181,7 @@ class Run:
             about = self.manifest.sources.get(name) if self.manifest is not None else None
             if held is None and (about is None or not about["replayable"]):
                 return name
-            if held is not None and not (held.progressed and held.replayable) and held.widen(spec.wanted):
+            if held is not None and not (held.progressed and held.replayable) and held.serves(spec):
                 return name
             if held is None and not flow.durable:
                 return f"{name}@{flow.id}"

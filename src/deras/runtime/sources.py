@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from deras.core.contracts import Decoder, Reader, Source
+    from deras.core.predicates import Filters
     from deras.core.records import Block, Offset, Records, Rejected
     from deras.core.time import Clock
     from deras.core.types import SqlType
@@ -238,6 +239,14 @@ class SourceNode:
                 self.wanted = more
                 self.version += 1
             return True
+
+    def serves(self, spec: SourceSpec) -> bool:
+        """Whether another reader of the table may share it: it then reads what that one wants, too."""
+        return self.leaves_out(spec.filters) and self.widen(spec.wanted)
+
+    def leaves_out(self, filters: Filters) -> bool:
+        """Whether it is told just this: else it may leave out what somebody needs."""
+        return self.spec.filters == filters
 
     def part_watermark(self, part: Part) -> int:
         """How far a part is in event time: what its reader knows, else what went through."""

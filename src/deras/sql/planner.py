@@ -19,6 +19,7 @@ from deras.sql.bind.tables import create_table
 from deras.sql.catalog import MaterializedView
 from deras.sql.forgetting import forgets, forgetting, ttl_warnings
 from deras.sql.lower import Lowering
+from deras.sql.lower.scans import agreed
 from deras.sql.plan import nodes as p
 from deras.sql.plan.joins import replaces
 from deras.sql.plan.text import blame, digest, tree
@@ -89,7 +90,7 @@ class Planner:
                 flow = self._insert(x, text)
                 return Planned("dataflows", "insert", flow.target.name, dataflows=(flow,), warnings=flow.warnings)
             case ast.StatementSet():
-                flows = [self._insert(i, text) for i in x.statements]
+                flows = agreed([self._insert(i, text) for i in x.statements])
                 warnings = list(dict.fromkeys(w for f in flows for w in f.warnings))
                 return Planned("dataflows", "statement set", dataflows=flows, warnings=warnings)
             case ast.CreateMaterializedView():

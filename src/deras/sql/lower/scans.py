@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from deras.core.errors import PlanError
+from deras.core.predicates import either
 from deras.core.schema import Field, Schema
 from deras.engine.dataflow import SourceSpec
 from deras.sql.expr import nodes as e
@@ -15,7 +16,10 @@ from deras.sql.plan.scans import Scan, Values, ViewScan
 from deras.sql.plan.text import digest
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from deras.core.predicates import Filters
+    from deras.engine.dataflow import Dataflow
     from deras.engine.operator import SourceOperator
     from deras.sql.lower.lowering import Lowering
     from deras.sql.plan.rel import Rel
@@ -56,7 +60,7 @@ def _scan(lowering: Lowering, rel: Scan, inputs: list[int], text: str) -> int:
             physical,
             _wanted(rel, n),
             make,
-            source_name(f"table:{table}/{digest(text)}", rel.filters),
+            f"table:{table}/{digest(text)}",
             feeds,
             options.get("scan.watermark.alignment.group"),
             rel.table.partition_keys,
@@ -66,9 +70,12 @@ def _scan(lowering: Lowering, rel: Scan, inputs: list[int], text: str) -> int:
     return ~(len(lowering.sources) - 1)
 
 
-def source_name(name: str, filters: Filters) -> str:
-    """The name of a table's source: one that leaves rows out is another."""
-    return f"{name}.{digest(str(filters))}" if filters else name
+def agreed(flows: Sequence[Dataflow]) -> list[Dataflow]:
+    """Dataflows that begin together read a table once: its source is told what holds for all of them."""
+    told: dict[str, Filters] = {}
+    for spec in (s for f in flows for s in f.sources):
+        told[spec.name] = either(told[spec.name], spec.filters) if spec.name in told else spec.filters
+    return [replace(f, sources=tuple(replace(s, filters=told[s.name]) for s in f.sources)) for f in flows]
 
 
 def _wanted(rel: Scan, n: int) -> tuple[int, ...]:
