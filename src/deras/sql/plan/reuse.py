@@ -87,11 +87,19 @@ def subplan_text(rel: Rel) -> str:
     return f"{rel.normal()}|{types}|{[r.ttl for r in walk(rel) if r.ttl]}"
 
 
+def may_repeat(rel: Rel) -> bool:
+    """Whether a subplan with state may stand in a plan several times, judged quickly by kinds of nodes and types."""
+    kinds = [(type(r), tuple((f.type, f.time) for f in r.schema)) for r in walk(rel) if not isinstance(r, LIGHT)]
+    return len(set(kinds)) < len(kinds)
+
+
 def repeated(rel: Rel) -> dict[str, int]:
     """The subplans with state that a plan has several times, by text, with their numbers for EXPLAIN.
 
     A part of a repeated subplan is one of its own only if somebody else reads it, too.
     """
+    if not may_repeat(rel):
+        return {}
     texts = {id(r): subplan_text(r) for r in walk(rel) if not isinstance(r, TABLES) and reusable(r)}
     counts = Counter(texts[id(r)] for r in walk(rel) if id(r) in texts)
     found: dict[str, int] = {}

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from deras.sql.plan.calc import whole
 from deras.sql.plan.rel import Place, Rel, Unary, walk
-from deras.sql.plan.reuse import LIGHT, reusable, subplan_text
+from deras.sql.plan.reuse import LIGHT, may_repeat, reusable, subplan_text
 
 
 @dataclass(slots=True)
@@ -66,6 +66,8 @@ class _Use(Unary):
 
 def prune_shared(rel: Rel) -> Rel:
     """The plan without columns that nobody reads; equal subplans with state stay equal."""
+    if not may_repeat(rel):
+        return whole(rel)
     texts = {id(r): subplan_text(r) for r in walk(rel) if not isinstance(r, LIGHT) and reusable(r)}
     counts = Counter(texts[id(r)] for r in walk(rel) if id(r) in texts)
     shared: dict[str, _Shared] = {}
