@@ -26,6 +26,7 @@ from deras.sql.expr.operations import (
     both_known,
     choose_values,
     choose_views,
+    constant_views,
     known_of,
     negated,
     null,
@@ -327,14 +328,14 @@ class _Builder:
             else:
                 constants.append((False, len(places)))
                 places.append(self.place(r))
-        many = len(conditions)
+        many, flags = len(conditions), [c for c, _ in constants]
+        heads = constant_views([v if c else None for c, v in constants]) if layout is Layout.VIEWS else None
 
         def run(columns: Sequence[Column], *given: Part) -> Part:
             masks, computed = [g[0] for g in given[:many]], given[many:]
             results = [(v if constant else computed[v]) for constant, v in constants]
-            flags = [c for c, _ in constants]
-            if layout is Layout.VIEWS:
-                return choose_views(len(columns[0]), masks, flags, results)
+            if heads is not None:
+                return choose_views(len(columns[0]), masks, flags, results, heads)
             return choose_values(len(columns[0]), masks, flags, results, x.type)
 
         return self._add(run, *conditions, *places)

@@ -14,7 +14,7 @@ from deras.core.column import Column, Views
 from deras.core.types import Kind, Layout, SqlType
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 Mask = npt.NDArray[np.bool_]
 Part = tuple[Any, "Mask | None"]
@@ -147,50 +147,48 @@ def choose_values(n: int, masks: list[Mask], constant: list[bool], results: list
     return out, known if nulls else None
 
 
-def choose_views(n: int, masks: list[Mask], constant: list[bool], results: list[Any]) -> Part:
-    """CASE of texts, constants as bytes: as :func:`choose_values`."""
-    buffers: list[Any] = []
-    texts = b"".join(v for c, v in zip(constant, results, strict=True) if c and v is not None and len(v) > _INLINE)
-    if texts:
-        buffers.append(np.frombuffer(texts, np.uint8))
-    out = np.zeros((n, 2), np.uint64)
-    known = np.ones(n, np.bool_)
-    nulls, at = False, 0
-    heads = np.zeros((len(results), 2), np.uint64)
-    for k, v in enumerate(results):
-        if constant[k] and v is not None:
-            heads[k], at = _view(v, at)
-    if all(constant):
-        pick = np.full(n, len(results) - 1, np.int64)
-        for k in range(len(masks) - 1, -1, -1):
-            np.copyto(pick, k, where=masks[k])
-        some = np.array([v is not None for v in results])
-        return Views(heads.take(pick, axis=0), buffers), None if some.all() else some.take(pick)
-    for k in range(len(results) - 1, -1, -1):
-        last = k == len(masks)
-        rows = None if last else np.flatnonzero(masks[k])
+def constant_views(texts: Sequence[bytes | None]) -> tuple[npt.NDArray[np.uint64], list[Any]]:
+    """The views of constants (of None: an empty one), and the buffer of the long ones, if there are any."""
+    heads = np.zeros((len(texts), 2), np.uint64)
+    long = b""
+    for k, text in enumerate(texts):
+        if text is None:
+            continue
+        inside = text.ljust(_INLINE, b"\0")
+        if len(text) > _INLINE:
+            inside = text[:4] + b"\0" * 4 + len(long).to_bytes(4, "little")
+            long += text
+        heads[k] = np.frombuffer(len(text).to_bytes(4, "little") + inside, np.uint64)
+    return heads, [np.frombuffer(long, np.uint8)] if long else []
+
+
+def choose_views(
+    n: int,
+    masks: list[Mask],
+    constant: list[bool],
+    results: list[Any],
+    constants: tuple[npt.NDArray[np.uint64], list[Any]],
+) -> Part:
+    """CASE of texts: as :func:`choose_values`; ``constants``: the views of all results, of those that are constant."""
+    heads, buffers = constants
+    last = len(masks)
+    pick = np.full(n, last, np.int64)
+    for k in range(last - 1, -1, -1):
+        np.copyto(pick, k, where=masks[k])
+    out = heads.take(pick, axis=0)
+    present = np.array([r is not None for r in results])
+    known = None if present.all() else present.take(pick)
+    for k, given in enumerate(results):
         if constant[k]:
-            out[slice(None) if last else rows] = heads[k]
-            sure: Any = None if results[k] is not None else np.False_
-        else:
-            views, sure = results[k]
-            moved = views.views if last else views.views.take(rows, axis=0)
-            if buffers and views.buffers:
-                long = (moved[:, 0] & np.uint64(0xFFFFFFFF)) > _INLINE
-                moved = moved.copy() if last else moved
-                moved[:, 1] += long * np.uint64(len(buffers))
-            buffers += views.buffers
-            out[slice(None) if last else rows] = moved
-        if sure is not None or nulls:
-            np.copyto(known, np.True_ if sure is None else sure, where=True if last else masks[k])
-            nulls = True
-    return Views(out, buffers), known if nulls else None
-
-
-def _view(text: bytes, at: int) -> tuple[Any, int]:
-    """A constant as a view, long ones at a place of the constants' buffer; and the next free place."""
-    size = len(text)
-    if size <= _INLINE:
-        return np.frombuffer(size.to_bytes(4, "little") + text.ljust(_INLINE, b"\0"), np.uint64), at
-    words = np.frombuffer(size.to_bytes(4, "little") + text[:4] + b"\0" * 4 + at.to_bytes(4, "little"), np.uint64)
-    return words, at + size
+            continue
+        rows = np.flatnonzero(pick == k)
+        views, sure = given
+        moved = views.views.take(rows, axis=0)
+        if buffers and views.buffers:
+            moved[:, 1] += ((moved[:, 0] & np.uint64(0xFFFFFFFF)) > _INLINE) * np.uint64(len(buffers))
+        buffers = [*buffers, *views.buffers]
+        out[rows] = moved
+        if sure is not None:
+            known = np.ones(n, np.bool_) if known is None else known
+            known[rows] = sure.take(rows)
+    return Views(out, buffers), known
