@@ -70,6 +70,8 @@ class NodeSpec:
         inputs: each an index into ``Dataflow.nodes`` (>= 0) or ``~i`` for ``Dataflow.sources[i]``.
         label: for EXPLAIN, metrics and messages, e.g. ``GroupAggregate(sensor)``.
         lookup: the table that the operator asks by key; it is given to the operator's ``attach``.
+        work: what the operator does to the rows of its inputs, comparable by ``==``: dataflows that begin together may
+            share nodes of equal work over the same inputs; None: never.
     """
 
     name: str
@@ -77,6 +79,7 @@ class NodeSpec:
     inputs: tuple[int, ...]
     label: str = ""
     lookup: LookupSpec | None = None
+    work: object = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,8 @@ class Manifest:
         deras: version of the package.
         nodes: state by stable node name.
         sources: by source node name: ``{"table", "parts": {part: {"offset", "ended", "rows"}}}``.
-        flows: by target (``view:x``): ``{"sources": [names in the order of the dataflow], "since", …}``.
+        flows: by target (``view:x``): ``{"sources": [names in the order of the dataflow], "nodes": [its own names],
+            "names": {own name: the node's name in the graph}, "notes"}``.
         tokens: sink name to the tokens to be committed, oldest first.
         sinks: sink name to the last token that it gave (for ``Sink.open``).
         plan: whatever the session wants to find again (DDL texts in order, settings).

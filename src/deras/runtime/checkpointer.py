@@ -122,7 +122,7 @@ class Checkpointer:
         self._move_history()
         nodes: dict[str, NodeState] = {}
         for node in run.graph.nodes.values():
-            if node.name in run.ephemeral:
+            if node.name in run.placing.ephemeral:
                 continue
             if self._owners.get(node.name) != node.id:
                 self._owners[node.name] = node.id
@@ -133,12 +133,17 @@ class Checkpointer:
                 self._freeze_node(node.name, node.state, epoch)
             reads = [run.graph.nodes[i].name for i in node.inputs]
             nodes[node.name] = NodeState([], node.low, node.out, node.label, kind_of(node.operator), node.ended, reads)
-        kept = {n.name for n in run.graph.nodes.values()} - run.ephemeral
+        kept = {n.name for n in run.graph.nodes.values()} - run.placing.ephemeral
         for name in [n for n in self._unsaved if n not in kept or nodes[n].over]:
             del self._unsaved[name]
         sources = {s.name: s.snapshot() for s in run.sources.values() if s.name in kept}
         flows = {
-            f.key: {"sources": [s.name for s in f.sources], "notes": f.notes, "nodes": names_of(f)}
+            f.key: {
+                "sources": [s.name for s in f.sources],
+                "notes": f.notes,
+                "nodes": names_of(f),
+                "names": dict(f.names),
+            }
             for f in run.flows
             if f.durable
         }
@@ -228,7 +233,7 @@ class Checkpointer:
         assert store is not None  # noqa: S101 (the caller looks)
         for name, waiting in self._unsaved.items():
             chain = self._chains.get(name, [])
-            make = self._run.makers.get(name)
+            make = self._run.placing.makers.get(name)
             if len(chain) < 2 * _LONGEST or name in self._anew or make is None:
                 continue
             operator, state = make(), State(name)

@@ -44,6 +44,8 @@ class Attached:
         # What belongs to one run (between two restarts).
         self.sources: list[SourceNode] = []
         self.nodes: list[int] = []
+        self.names: dict[str, str] = {}
+        """Under which name of the graph each of its nodes lies, by the flow's own name for it."""
         self.resumed = False
         """Whether it goes on from a checkpoint."""
         self.output = -1
@@ -93,7 +95,7 @@ class Attached:
     def begin_run(self) -> None:
         """Forget what belonged to the run before."""
         self.sources, self.nodes, self.output, self.sink, self.done = [], [], -1, None, False
-        self.resumed = False
+        self.resumed, self.names = False, {}
         self.history, self.closing, self.closed = None, [], None
 
     def limit(self, rows: int) -> int:

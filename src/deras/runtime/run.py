@@ -11,10 +11,10 @@ from deras.core.errors import DerasError, ExternalError, PlanError, RowError
 from deras.core.time import MAX_WATERMARK, MIN_WATERMARK, Tick
 from deras.engine.graph import Graph
 from deras.engine.operator import AT_ONCE, Feed, Operator
-from deras.engine.state import State
 from deras.runtime.allocator import give_back_freed_memory
 from deras.runtime.intake import Intake
-from deras.runtime.resuming import resumes, saved_state, without
+from deras.runtime.placing import Placement, Placing
+from deras.runtime.resuming import resumes, without
 from deras.runtime.settings import duration_text
 from deras.runtime.sources import Batch, SourceNode
 from deras.runtime.stepper import Stepper, Stopped
@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 
     from deras.core.records import Rejected
     from deras.core.time import Clock
-    from deras.engine.dataflow import SourceSpec
+    from deras.engine.dataflow import NodeSpec, SourceSpec
     from deras.engine.graph import StepResult
+    from deras.engine.state import State
     from deras.runtime.checkpoint import CheckpointStore, Manifest
     from deras.runtime.flow import Attached
     from deras.runtime.intake_log import IntakeLog
@@ -93,9 +94,7 @@ class Run:
         self.graph.steps = 0 if manifest is None else manifest.steps
         self.flows: list[Attached] = []
         self.sources: dict[str, SourceNode] = {}
-        self.makers: dict[str, Callable[[], Operator]] = {}
-        self.ephemeral: set[str] = set()
-        """Names of nodes that checkpoints leave out."""
+        self.placing = Placing(self.graph, env.store)
         self.views: dict[str, Attached] = {}
         s = env.settings
         self.stepper = Stepper(
@@ -196,7 +195,8 @@ class Run:
             self.sources[s.name] = s
             operator = s.spec.make()
             s.operator = operator
-            s.node = self._add_node(s.name, operator, (), f"Source({s.table})", s.spec.make, flow.durable)
+            wanted = Placement(s.name, (), f"Source({s.table})", s.spec.make)
+            s.node = self.placing.source(self.manifest, wanted, operator, flow.durable)
             operator.declare(list(s.parts))
             s.marks = operator.watermarks()
         inputs: list[int] = []
@@ -206,15 +206,19 @@ class Run:
                 inputs.append(self._add_tap(flow, i, spec))
             else:
                 s = next(held)
-                if flow.durable:
-                    self._keep(s.name)
+                if flow.durable:  # a query may have made it: from now on checkpoints keep it
+                    self.placing.ephemeral.discard(s.name)
                 inputs.append(s.node)
         ids: list[int] = []
         for node in dataflow.nodes:
             reads = tuple(ids[i] if i >= 0 else inputs[~i] for i in node.inputs)
             name = node.name if flow.durable else f"query{flow.id}:{node.name}"
-            made = operator_of(node, self.env.folder, self.env.clock)
-            ids.append(self._add_node(name, made, reads, node.label, node.make, flow.durable))
+            wanted = Placement(name, reads, node.label, node.make, node.work)
+
+            def operator_now(_: bool, node: NodeSpec = node) -> Operator:
+                return operator_of(node, self.env.folder, self.env.clock)
+
+            ids.append(self.placing.node(self.manifest, flow, wanted, operator_now))
         flow.nodes = ids
         flow.output = ids[dataflow.output] if dataflow.output >= 0 else inputs[~dataflow.output]
         if dataflow.materialised and not hasattr(self.graph.nodes[flow.output].operator, "snapshot"):
@@ -252,7 +256,8 @@ class Run:
             return Materialize(t.schema, t.schema.key, d.append_only, t.upsert_key, forgetful=t.forgetful)
 
         name = f"{flow.key}:{d.nodes[d.output].name if d.output >= 0 else 'source'}:rows"
-        flow.output = self._add_node(name, make(), (flow.output,), f"Materialize({flow.name})", make, True)
+        wanted = Placement(name, (flow.output,), f"Materialize({flow.name})", make)
+        flow.output = self.placing.node(self.manifest, flow, wanted)
         flow.nodes.append(flow.output)
 
     def _add_tap(self, flow: Attached, index: int, spec: SourceSpec) -> int:
@@ -261,49 +266,17 @@ class Run:
         name = f"{flow.key}:view:{spec.table}:{index}"
         if not flow.durable:
             name = f"query{flow.id}:{name}"
-        first = None
-        if not flow.durable or saved_state(self.manifest, name, self.graph, (view.output,)) is None:
-            first = as_delta(self.snapshot(view), upstream.operator.schema)
         append = upstream.operator.append_only
 
         def make() -> Operator:
             return ViewTap(upstream.operator.schema, append)
 
-        tap = ViewTap(upstream.operator.schema, append, first)
-        return self._add_node(name, tap, (view.output,), f"View({spec.table})", make, flow.durable)
+        def with_rows(restored: bool) -> Operator:
+            first = None if restored else as_delta(self.snapshot(view), upstream.operator.schema)
+            return ViewTap(upstream.operator.schema, append, first)
 
-    def _add_node(
-        self,
-        name: str,
-        operator: Operator,
-        inputs: tuple[int, ...],
-        label: str,
-        make: Callable[[], Operator],
-        durable: bool,
-    ) -> int:
-        taken = {n.name for n in self.graph.nodes.values()}
-        unique, n = name, 1
-        while unique in taken:
-            n += 1
-            unique = f"{name}#{n}"
-        state = State(unique)
-        i = self.graph.add(operator, inputs, name=unique, state=state, label=label)
-        self.makers[unique] = make
-        if not durable:
-            self.ephemeral.add(unique)
-        if self.env.store is not None and (saved := saved_state(self.manifest, unique, self.graph, inputs)):
-            node = self.graph.nodes[i]
-            node.restored = True
-            if saved.over:
-                self.graph.end(i)
-            else:
-                state.restore(self.env.store.chunks(saved))
-                node.low, node.out = saved.low, saved.out
-        return i
-
-    def _keep(self, name: str) -> None:
-        # A query made the source first, now a view reads it too: from now on checkpoints keep it.
-        self.ephemeral.discard(name)
+        wanted = Placement(name, (view.output,), f"View({spec.table})", make, f"rows of view {spec.table}")
+        return self.placing.node(self.manifest, flow, wanted, with_rows)
 
     def _reshaped(self) -> None:
         self._wakers = [n.operator for n in self.graph.nodes.values() if type(n.operator).wake is not Operator.wake]
@@ -337,8 +310,7 @@ class Run:
         self.flows.remove(flow)
         removed = self.graph.prune([f.output for f in self.flows])
         for n in removed:
-            self.makers.pop(n.name, None)
-            self.ephemeral.discard(n.name)
+            self.placing.forget(n.name)
         if self.manifest is not None:  # one of its name that comes later is another
             self.manifest = without(self.manifest, flow.key, {n.name for n in removed})
         gone = [s for s in self.sources.values() if s.node not in self.graph.nodes]

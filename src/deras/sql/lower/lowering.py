@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from deras.core.errors import PlanError
 from deras.engine.dataflow import NodeSpec
-from deras.sql.plan.reuse import TABLES, reusable, subplan_text
+from deras.sql.plan.reuse import TABLES, functions_of, reusable, subplan_text
 from deras.sql.plan.text import digest
 
 if TYPE_CHECKING:
@@ -66,6 +66,8 @@ class Lowering:
     nodes: list[NodeSpec] = field(default_factory=list)
     views: list[str] = field(default_factory=list)
     _known: dict[str, int] = field(default_factory=dict)
+    _work: tuple[object, ...] | None = None
+    """Of the node that is being lowered, if it may be shared."""
 
     def lower(self, rel: Rel) -> int:
         """The node (or ``~source``) that gives the plan's rows."""
@@ -82,6 +84,7 @@ class Lowering:
                 widen(self, ~found, rel)
             return found
         inputs = [self.lower(i) for i in rel.inputs()]
+        self._work = None if key is None else (key, self.zone, *functions_of(rel))
         if place is not None:
             made = place(self, rel, inputs, text)
         elif type(rel) in _OPERATORS:
@@ -99,7 +102,8 @@ class Lowering:
         while any(node.name == name for node in self.nodes):
             n += 1
             name = f"{base}#{n}"
-        self.nodes.append(NodeSpec(name, make, tuple(inputs), label))
+        work = None if self._work is None else (base.removeprefix(self.owner), *self._work)
+        self.nodes.append(NodeSpec(name, make, tuple(inputs), label, work=work))
         return len(self.nodes) - 1
 
     def origin(self, what: str) -> str:
