@@ -16,7 +16,7 @@ from deras.core.types import BIGINT, timestamp, timestamp_ltz
 from deras.engine.accumulator import Accumulator
 from deras.engine.kernels import agg_merge, join
 from deras.engine.kernels import session as k
-from deras.engine.operator import Operator, Out
+from deras.engine.operator import AT_ONCE, PIECE, Operator, Out
 from deras.engine.operators.window_aggregate import WindowAggregate
 from deras.engine.operators.window_table import time_column
 from deras.engine.rejects import reject_rows
@@ -69,6 +69,8 @@ class _Sessions(Operator):
     """
 
     append_only = True
+    piece: int | None = None
+    """Sessions a step looks for that are over; None: all. By processing time always all."""
 
     def __init__(
         self,
@@ -170,15 +172,20 @@ class _Sessions(Operator):
         return Out(Delta.concat(some) if some else None)
 
     def wake(self) -> int | None:
-        """The processing time (ms) at which a session may be over, or None."""
+        """The processing time (ms) at which a session may be over, at once while results are owed, or None."""
         if self.rowtime is not None:
-            return None
+            return AT_ONCE if "owed" in self._values else None
         if self._rebuild:
             return MIN_WATERMARK
         if not self._counts[2]:
             return None
         end = np.array([self._heap.array[0, 0] - 1], np.int64)
         return int(self._instant(end)[0]) + 1
+
+    def hold(self, high: int) -> int:
+        """While results are owed: the watermark before the first of them fell due."""
+        owed = self._values.get("owed")
+        return int(owed[0]) if owed else high
 
     def _instant(self, walls: Words) -> Words:
         return walls if self.zone is None else zone_of(self.zone).instant(walls)
@@ -230,27 +237,46 @@ class _Sessions(Operator):
         return _Taken(ids, merged[: counts[5]], walls, arrivals)
 
     def _fire(self, limit: int, seen: Words) -> Delta | None:
-        """Results of all sessions that are over at a watermark of ``limit``, by end, then by first row."""
+        """Results of sessions that are over at a watermark of ``limit``, by end, then by first row.
+
+        Of all, or about as many as a step gives: those below an end up to which all are known.
+        """
         wall = int(passed_walls(self.zone, np.array([limit], np.int64))[0])
         counts, index = self._counts, self.index
         heap = self._heap.array
-        while counts[2] and heap[0, 0] - 1 <= wall:
-            over, empty = np.empty(4096, np.int64), np.empty(4096, np.int64)
+        owed = self._values.get("owed")
+        if owed:
+            seen = np.concatenate([np.array(owed, np.int64), seen])
+        room = None if self.rowtime is None else self.piece
+        while counts[2] and heap[0, 0] - 1 <= wall and (room is None or room > 0):
+            most = 4096 if room is None else min(4096, room)
+            over, empty = np.empty(most, np.int64), np.empty(most, np.int64)
             k.sweep(
                 wall, self.gap, self._keys.tab, self._keys.cell0, index.tab, self._at, index.flags, heap, counts, over,
                 empty,
             )  # fmt: skip
             if counts[3]:
                 self._over.append(over[: counts[3]])
+                room = None if room is None else room - int(counts[3])
             if counts[4]:
                 self._keys.release(empty[: counts[4]])
             if not counts[6]:
                 break
-        if not self._over:
-            return None
-        ids = np.concatenate(self._over)
+        ids = np.concatenate(self._over) if self._over else np.empty(0, np.int64)
         self._over = []
         ends = index.tab[ids, self._at + 1] + self.gap
+        if counts[2] and heap[0, 0] - 1 <= wall:
+            # More is over: the ends in the heap are the least that they can be.
+            later = ends >= heap[0, 0]
+            if later.any():
+                self._over = [ids[later]]
+                ids, ends = ids[~later], ends[~later]
+            first = self._instant(np.array([heap[0, 0] - 1], np.int64))[0]
+            self._values["owed"] = np.unique(seen[max(int(np.searchsorted(seen, first, "left")) - 1, 0) :]).tolist()
+        elif owed:
+            del self._values["owed"]
+        if not len(ids):
+            return None
         order = np.lexsort((index.tab[ids, 0], ends))
         return self._give(ids[order], ends[order], seen)
 
@@ -390,6 +416,8 @@ class SessionTable(_Sessions):
 
 class _Cells(_Sessions):
     """Sessions of which only the aggregates' cells are kept."""
+
+    piece: int | None = PIECE
 
     def __init__(
         self,
@@ -544,6 +572,10 @@ class SessionAggregate(Operator):
     def wake(self) -> int | None:
         """The processing time (ms) at which a session may be over, or None."""
         return self._parts[0].wake()
+
+    def hold(self, high: int) -> int:
+        """While results are owed: the watermark before the first of them fell due."""
+        return self._parts[0].hold(high)
 
     def explain(self) -> dict[str, Any]:
         """Facts for EXPLAIN."""
