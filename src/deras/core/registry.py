@@ -15,24 +15,33 @@ if TYPE_CHECKING:
 
 
 @functools.cache
-def _names(room: str) -> dict[str, str]:
-    """Name in SQL to module (or entry point value) of a room."""
+def _built_in(room: str) -> dict[str, str]:
+    """Name in SQL to module of a room's own files."""
     spec = importlib.util.find_spec(f"deras.{room}")
     found: dict[str, str] = {}
     if spec is not None and spec.submodule_search_locations:
         for m in pkgutil.iter_modules(spec.submodule_search_locations):
             if not m.name.startswith("_"):
                 found[m.name.rstrip("_").replace("_", "-")] = f"deras.{room}.{m.name}"
+    return found
+
+
+@functools.cache
+def _names(room: str) -> dict[str, str]:
+    """Name in SQL to module (or entry point value) of a room. Reads about every package that is installed."""
     from importlib.metadata import entry_points
 
+    found = dict(_built_in(room))
     for e in entry_points(group=f"deras.{room}"):
         found.setdefault(e.name, e.value.split(":")[0])
     return found
 
 
 def _load(room: str, what: str, name: str) -> Any:
-    names = _names(room)
     attribute = "Connector" if room == "connectors" else "Format"
+    names = _built_in(room)
+    if name not in names:
+        names = _names(room)
     if name in names:
         found = getattr(importlib.import_module(names[name]), attribute, None)
         if found is not None:
