@@ -353,3 +353,22 @@ def test_rows_and_marks_move_when_others_are_forgotten(mark: int | None) -> None
     assert got > n
     # What moved is forgotten where it lies now.
     assert h.state.size().rows <= 3 * n + n // 3 + 1
+
+
+def test_rows_that_wait_move_when_those_before_them_are_forgotten() -> None:
+    """The first row of a key goes by its age; then the block of the second is emptied, and used again."""
+    h = Harness(lambda: key_join(ttl=(0, 10)))
+    keys, met = range(100), range(1000, 10_000)
+    h.step([None, Delta.of(OTHER, [("old", k) for k in keys])], now=0)
+    h.step([None, Delta.of(OTHER, [*(("new", k) for k in keys), *(("met", k) for k in met)])], now=5)
+    for i in range(20):
+        h.step([None, Delta.of(OTHER, [("x", 10_000 + i)])], now=12)
+    assert h.state.size().rows == len(keys) + len(met) + 20
+    h.step([Delta.of(KEYED, [(k, "s") for k in met]), None], now=13)
+    for i in range(5):
+        later = range(20_000 + i * 5000, 25_000 + i * 5000)
+        h.step([None, Delta.of(OTHER, [(f"later {i}", k) for k in later])], now=13)
+        h.step([Delta.of(KEYED, [(k, "s") for k in later]), None], now=13)
+    out = h.step([Delta.of(KEYED, [(k, "s") for k in keys]), None], now=14)
+    assert out is not None
+    assert sorted(out.rows()) == [(k, "s", "new", k) for k in keys]

@@ -186,6 +186,33 @@ def test_a_row_that_goes_is_replaced_by_the_next() -> None:
     assert " ".join(changes(None, rows, False)[8:]) == "-LATE +D -F +B"
 
 
+def test_a_row_that_was_hidden_comes_into_sight() -> None:
+    """Ranks 2 and 3 without their numbers: better rows push the first one down to where it is shown."""
+    s = Schema.of(k=BIGINT, x=BIGINT)
+    h = Harness(lambda: Rank(s, [0], [SortKey(1, True)], 2, 3, None))
+    told = []
+    for x in (5, 7, 6, 9, 1):
+        d = h.step([Delta.of(s, [(1, x)])])
+        told.append([] if d is None else [(w, r[1]) for w, r in d.changes()])
+    assert told == [[], [(1, 5)], [(1, 6)], [(-1, 5), (1, 7)], []]
+
+
+@pytest.mark.parametrize("value", [-(2**63), 2**63 - 1])
+@pytest.mark.parametrize("descending", [False, True])
+@pytest.mark.parametrize("nulls_first", [False, True])
+@pytest.mark.parametrize("last", [1, 2])
+def test_null_is_not_the_least_or_greatest_value(value: int, descending: bool, nulls_first: bool, last: int) -> None:
+    s = Schema.of(k=BIGINT, x=BIGINT, n=BIGINT)
+    order = [SortKey(1, descending, nulls_first)]
+    for xs in ([value, None, value], [None, value, None], [value, None, 0], [None, value, 0]):
+        rows = [(1, x, i) for i, x in enumerate(xs)]
+        h = Harness(lambda: Rank(s, [0], order, 1, last, None))
+        for r in rows:
+            h.step([Delta.of(s, [r])])
+        want = [r for rank, r in ranked(rows, order, "ROW_NUMBER") if rank <= last]
+        assert as_text(h.run.rows()) == as_text(want)
+
+
 def test_a_removal_without_a_row_is_rejected() -> None:
     s = Schema.of(p=DOUBLE, n=STRING)
     h = Harness(lambda: Rank(s, [1], [SortKey(0)], 1, 1, RN, input_append=False))
