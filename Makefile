@@ -10,7 +10,7 @@ DEV := $(VENV)/.installed-dev
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test quick browser lint fmt type house bless docs flink-diff flink-ask nexmark flink-nexmark bench bench-nexmark bench-decode bench-engine bench-state bench-latency lock warm clean
+.PHONY: help setup demo test quick browser lint fmt type house bless docs flink-diff flink-ask nexmark flink-nexmark bench bench-nexmark bench-decode bench-parquet bench-engine bench-state bench-latency lock warm clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  %-14s %s\n", $$1, $$2}'
@@ -80,6 +80,9 @@ bench: $(DEV) ## rows/s of three whole queries, as ratios to DuckDB's batch run 
 
 bench-decode: $(DEV) ## JSON decoding against DuckDB, Polars and orjson
 	@$(BIN)/python bench/decode.py $(ARGS)
+
+bench-parquet: $(DEV) ## a selective filter over a Parquet file, with and without telling the reader, and DuckDB
+	@$(BIN)/python bench/parquet.py $(ARGS)
 
 bench-engine: $(DEV) ## keyed operators alone, and steps of one row
 	@$(BIN)/python bench/engine.py $(ARGS)
