@@ -25,6 +25,7 @@ from deras.engine import runs
 from deras.engine.aggregates import AggregateCall, result_type
 from deras.engine.operators.group_aggregate import GroupAggregate
 from deras.engine.state import State
+from deras.testing.engine import Harness
 
 D = Decimal
 
@@ -396,6 +397,21 @@ def test_the_next_greatest_is_found_among_many(steps: list[tuple[bool, int]]) ->
             held.remove(gone)
             folded.take(changes(op, Delta.of(s, [(gone,)], [-1])))
         assert list(folded.rows.values()) == ([(min(held), max(held))] if held else [])
+
+
+@pytest.mark.parametrize("append", [True, False])
+def test_what_a_filter_sees_later_of_a_value_is_in_the_next_increment(append: bool) -> None:
+    s = Schema.of(k=INT, v=INT, f=BOOLEAN)
+    calls = [call(s, "COUNT", 1, distinct=True), call(s, "COUNT", 1, distinct=True, filter=2)]
+    out = Schema.of(k=INT, a=BIGINT, b=BIGINT)
+    h = Harness(lambda: GroupAggregate(s, [0], calls, out, append))
+    log: list[Any] = []
+    for i, row in enumerate([(1, 5, False), (1, 5, True)]):
+        h.step([Delta.of(s, [row])])
+        log += [(k, n, bytes(b)) for k, n, b in h.state.freeze(i).chunks()]
+    h.restart(log)
+    assert h.step([Delta.of(s, [(1, 5, True)])]) is None
+    assert h.run.rows() == [(1, 1, 1)]
 
 
 def test_memory_stays_flat_when_keys_come_and_go() -> None:

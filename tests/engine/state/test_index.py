@@ -82,6 +82,8 @@ def test_index_is_a_dictionary(data: st.DataObject) -> None:
             k = key(r)
             if k in held:
                 assert i == held[k]
+                if insert:  # which marks it as changed
+                    index.cells[i, 0] = cells[k] = round_ * 1000 + 500
             elif insert:
                 assert i not in held.values()
                 held[k] = i
