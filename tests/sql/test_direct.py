@@ -289,3 +289,35 @@ def test_patterns_are_what_python_says(texts: list[str | None], text: str, how: 
     assert direct(x) is not None
     want = [None if v is None else says(v) for v in texts]
     assert [None if v is None else bool(v) for v in answers(x, columns)[0]] == want
+
+
+@given(
+    st.lists(st.none() | st.text(st.sampled_from("abé€\U0001f600"), max_size=20), min_size=1, max_size=8),
+    st.integers(0, 22),
+    st.none() | st.integers(0, 22),
+)
+@example(["abcdefghijklmnopqrstuvwxyz", "", None, "é" * 13, "abé" * 6], 3, 13)
+@settings(max_examples=200, deadline=None)
+def test_characters_are_pythons(texts: list[str | None], place: int, many: int | None) -> None:
+    columns = [column(i, texts if i == TEXT else [None] * len(texts)) for i in range(len(TYPES))]
+    length, substring = find("CHAR_LENGTH"), find("SUBSTRING")
+    assert length is not None
+    assert substring is not None
+    counted = call(length, [REFS[TEXT]])
+    assert direct(counted) is not None
+    ours, theirs = answers(counted, columns)
+    assert ours == theirs == [None if v is None else len(v) for v in texts]
+    begin = max(0, place - 1)
+    where = [e.Literal(t.INT.with_nullable(False), v) for v in (place, many) if v is not None]
+    cut = call(substring, [REFS[TEXT], *where])
+    assert direct(cut) is not None
+    ours, theirs = answers(cut, columns)
+    assert ours == theirs == [None if v is None else v[begin:][:many] for v in texts]
+
+
+@pytest.mark.parametrize("where", [(-1,), (1, -1)])
+def test_places_from_the_end_are_left(where: tuple[int, ...]) -> None:
+    f = find("SUBSTRING")
+    assert f is not None
+    x = call(f, [REFS[TEXT], *(e.Literal(t.INT.with_nullable(False), v) for v in where)])
+    assert direct(x) is None

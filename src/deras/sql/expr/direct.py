@@ -189,6 +189,13 @@ class _Builder:
             what = args[0].value if name == "EXTRACT" and isinstance(args[0], e.Literal) else name
             if what in _PARTS:
                 return self._part(what, args[-1])
+        elif x.function.family == "strings" and args[0].type.is_text:
+            if name in ("CHAR_LENGTH", "CHARACTER_LENGTH", "LENGTH"):
+                from deras.sql.kernels.parts import characters
+
+                return self._add(lambda _, a: (characters(a[0]), a[1]), self.place(args[0]))
+            if name in ("SUBSTRING", "SUBSTR"):
+                return self._substring(*args)
         if x.function.kernel is not None:
             return self._load(x)
         raise _Other
@@ -233,6 +240,16 @@ class _Builder:
         head, tail = pattern.value.startswith("%"), pattern.value.endswith("%")
         how = ("contains" if tail else "suffix") if head else ("prefix" if tail else "equal")
         return self._matching(how, a, plain.encode())
+
+    def _substring(self, a: e.Expr, *place: e.Expr) -> int:
+        numbers = [p.value for p in place if isinstance(p, e.Literal) and type(p.value) is int]
+        # A place from the end, and a negative length, which gives NULL, are left.
+        if len(numbers) != len(place) or not all(0 <= n < 1 << 31 for n in numbers):
+            raise _Other
+        from deras.sql.kernels.parts import part
+
+        cut = part(max(0, numbers[0] - 1), numbers[1] if len(numbers) > 1 else None)
+        return self._add(lambda _, x: (cut(x[0]), x[1]), self.place(a))
 
     def _is_null(self, x: e.Expr, *, wanted: bool) -> int:
         if isinstance(x, e.InputRef):
