@@ -107,6 +107,18 @@ def test_results_are_those_of_the_join_that_keeps_all(name: str, rows: list, one
         assert got == _results(text, rows, one_by_one)
 
 
+@pytest.mark.parametrize("one_by_one", [False, True])
+def test_a_row_at_the_very_end_of_a_window_may_meet_it(one_by_one: bool) -> None:
+    """It is surpassed in the window that it falls into, not in the one before."""
+    start = dt.datetime(2024, 1, 1)
+    rows = [(k, price, start + dt.timedelta(seconds=s)) for k, price, s in ((1, 3, 1), (2, 4, 5), (3, 3, 4))]
+    found, dropped = _results(QUERIES["Nexmark's"][0], rows, one_by_one)
+    assert [(r[0], r[3]) for r in sorted(found)] == [
+        (1, start + dt.timedelta(seconds=4)), (2, start + dt.timedelta(seconds=8)), (3, start + dt.timedelta(seconds=4)),
+    ]  # fmt: skip
+    assert dropped == []
+
+
 @pytest.mark.parametrize("name", QUERIES)
 def test_which_have_candidates(name: str) -> None:
     text, candidates = QUERIES[name]
