@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from deras.core.jit import helper, kernel, load8_at, population
+from deras.core.jit import helper, kernel, load8_at, load64_at, population
 from deras.sql.kernels.views import ask, fetch8, first_bytes, put_part, region
 
 if TYPE_CHECKING:
@@ -24,8 +24,13 @@ _ALL = 1 << 40
 def inner_bytes(start, length, limit):  # type: ignore[no-untyped-def]
     """How many bytes of a text are not the first of a character."""
     inner = np.int64(0)
-    for k in range(0, length, 8):
-        x = first_bytes(fetch8(start + np.int64(k), limit), min(length - np.int64(k), np.int64(8)))
+    at, last = start, start + length - np.int64(8)
+    while at <= last:
+        x = load64_at(at)
+        inner += np.int64(population((x >> np.uint64(7)) & ~(x >> np.uint64(6)) & _ONES))
+        at += np.int64(8)
+    if at < start + length:
+        x = first_bytes(fetch8(at, limit), start + length - at)
         inner += np.int64(population((x >> np.uint64(7)) & ~(x >> np.uint64(6)) & _ONES))
     return inner
 
