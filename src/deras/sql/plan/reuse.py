@@ -87,21 +87,25 @@ def subplan_text(rel: Rel) -> str:
     return f"{rel.normal()}|{types}|{[r.ttl for r in walk(rel) if r.ttl]}"
 
 
-def may_repeat(rel: Rel) -> bool:
-    """Whether a subplan with state may stand in a plan several times, judged quickly by kinds of nodes and types."""
-    kinds = [(type(r), tuple((f.type, f.time) for f in r.schema)) for r in walk(rel) if not isinstance(r, LIGHT)]
-    return len(set(kinds)) < len(kinds)
+def may_repeat(*plans: Rel) -> bool:
+    """Whether a subplan with state may stand in plans several times, judged quickly by kinds of nodes and types."""
+    nodes = [r for rel in plans for r in walk(rel) if not isinstance(r, LIGHT)]
+    return len({(type(r), tuple((f.type, f.time) for f in r.schema)) for r in nodes}) < len(nodes)
 
 
-def repeated(rel: Rel) -> dict[str, int]:
-    """The subplans with state that a plan has several times, by text, with their numbers for EXPLAIN.
+def repeated(*plans: Rel) -> dict[str, int]:
+    """The subplans with state that plans have several times, by text, with their numbers for EXPLAIN.
 
     A part of a repeated subplan is one of its own only if somebody else reads it, too.
+
+    Args:
+        plans: that run together.
     """
-    if not may_repeat(rel):
+    if not may_repeat(*plans):
         return {}
-    texts = {id(r): subplan_text(r) for r in walk(rel) if not isinstance(r, TABLES) and reusable(r)}
-    counts = Counter(texts[id(r)] for r in walk(rel) if id(r) in texts)
+    nodes = [r for rel in plans for r in walk(rel)]
+    texts = {id(r): subplan_text(r) for r in nodes if not isinstance(r, TABLES) and reusable(r)}
+    counts = Counter(texts[id(r)] for r in nodes if id(r) in texts)
     found: dict[str, int] = {}
 
     def visit(r: Rel, above: int) -> None:
@@ -115,5 +119,6 @@ def repeated(rel: Rel) -> dict[str, int]:
         for i in r.inputs():
             visit(i, above)
 
-    visit(rel, 1)
+    for rel in plans:
+        visit(rel, 1)
     return found

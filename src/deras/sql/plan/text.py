@@ -8,16 +8,29 @@ from typing import TYPE_CHECKING
 from deras.sql.plan.show import duration
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from deras.sql.plan.rel import Rel
 
 
 def tree(rel: Rel, *, changelog: bool = False, state: bool = False, reuse: bool = False) -> str:
     """The plan as an indented tree, the output first; ``reuse``: what is planned once is shown once, as in Flink."""
-    from deras.sql.plan.reuse import repeated, subplan_text
+    return trees([rel], changelog=changelog, state=state, reuse=reuse)[0]
+
+
+def trees(plans: Sequence[Rel], *, changelog: bool, state: bool, reuse: bool) -> list[str]:
+    """Plans that run together, each as an indented tree."""
+    from deras.sql.plan.reuse import repeated
+
+    numbers = repeated(*plans) if reuse else {}
+    shown: set[int] = set()
+    return [_tree(rel, changelog, state, numbers, shown) for rel in plans]
+
+
+def _tree(rel: Rel, changelog: bool, state: bool, numbers: dict[str, int], shown: set[int]) -> str:
+    from deras.sql.plan.reuse import subplan_text
 
     lines: list[str] = []
-    numbers = repeated(rel) if reuse else {}
-    shown: set[int] = set()
 
     def add(r: Rel, lead: str, stem: str) -> None:
         number = numbers.get(subplan_text(r)) if numbers else None
