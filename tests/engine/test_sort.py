@@ -169,16 +169,18 @@ def test_the_first_rows(first: int, last: int | None, size: int) -> None:
 @SETTINGS
 @given(
     TIMES, st.integers(1, 7), st.integers(0, 6), st.booleans(), st.sampled_from(["ROW_NUMBER", "RANK"]), st.booleans(),
-    st.integers(1, 2), st.sampled_from([1, 2, 3, 17, 129]),
+    st.integers(1, 2), st.sampled_from([1, 2, 3, 17, 129]), st.sampled_from([1, 2, 1 << 15]),
 )  # fmt: skip
 def test_top_of_windows(
-    rows: list[Any], size: int, lag: int, keyed: bool, function: str, latest: bool, first: int, last: int
+    rows: list[Any], size: int, lag: int, keyed: bool, function: str, latest: bool, first: int, last: int, piece: int
 ) -> None:
     steps, marked = timed([(r[0] // 10 * 10 + 10, *r[1:]) for r in rows], size, lag)
     partition = [1] if keyed else []
 
     def make() -> WindowRank:
-        return WindowRank(TIMED, 0, partition, [SortKey(2)], first, last, RN, function, None, latest)
+        made = WindowRank(TIMED, 0, partition, [SortKey(2)], first, last, RN, function, None, latest)
+        made.piece = piece
+        return made
 
     groups: dict[Any, list[Any]] = {}
     late = 0

@@ -39,7 +39,7 @@ class EarlyWindowAggregate(WindowAggregate):
     """
 
     append_only = False
-    piece = None  # a window that has ended and one that has not would be told of in turns
+    piece: int | None = None  # a window that has ended and one that has not would be told of in turns
 
     def __init__(self, delay_ms: int, input: Schema, *args: Any, **kwargs: Any) -> None:  # noqa: A002
         super().__init__(input, *args, **kwargs)

@@ -13,7 +13,7 @@ from deras.core.delta import Delta
 from deras.core.schema import Schema
 from deras.core.time import MIN_WATERMARK
 from deras.engine.kernels import join as k
-from deras.engine.operator import Operator, Out, Program
+from deras.engine.operator import AT_ONCE, PIECE, Operator, Out, Program
 from deras.engine.operators import join as regular
 from deras.engine.rejects import reject_errors, reject_rows
 from deras.engine.state.rowset import LIST, RowSet
@@ -28,13 +28,16 @@ if TYPE_CHECKING:
     from deras.engine.state import State
 
 Ids = npt.NDArray[np.int64]
+_NONE = np.zeros(0, np.int64)
+_LEAST = 128  # what a window costs beside its rows, in rows
 
 
 class WindowJoin(Operator):
     """Joins insert-only inputs whose rows carry the end of their window; insert-only, by window end.
 
     Rows wait in lists by window. When the watermark reaches a window's last millisecond, its rows are joined by a hash
-    of their keys and forgotten. Rows whose window ends in the step in which they come never enter the state. A row is
+    of their keys and forgotten. Rows whose window ends in the step in which they come do not enter the state, unless a
+    step has no room for that window: then it is owed, and the output's watermark stays behind it. A row is
     late, and rejected, when the watermark that it saw had reached that: of both inputs' watermarks the lesser one
     counts.
 
@@ -56,6 +59,8 @@ class WindowJoin(Operator):
 
     arity: ClassVar[int] = 2
     append_only = True
+    piece: int = PIECE
+    """Rows after which a step joins no further window; a window is joined in one step."""
 
     def __init__(
         self,
@@ -151,16 +156,32 @@ class WindowJoin(Operator):
                 self._take(side, delta, marks, high, dropped)
         fired: list[Delta] = []
         if self._waiting and self._waiting[0][0] <= high:
-            moments = np.unique(np.concatenate(seen))
-            while self._waiting and self._waiting[0][0] <= high:
+            owed = self._values.pop("owed", [])
+            moments = np.unique(np.concatenate([np.array(owed, np.int64), *seen]))
+            room = self.piece
+            while self._waiting and self._waiting[0][0] <= high and room > 0:
                 at, end = heapq.heappop(self._waiting)
                 self._known.discard(end)
                 # What was the watermark just before the one that ended the window: the greatest one seen below.
                 mark = int(moments[max(0, int(np.searchsorted(moments, at, "left")) - 1)])
-                self._join(end, mark, tick, fired, dropped)
+                given = len(fired)
+                room -= _LEAST + self._join(end, mark, tick, fired, dropped) + sum(d.length for d in fired[given:])
             for s in self._sides:
                 s.tidy()
+            dues = np.array([at for at, _ in self._waiting if at <= high], np.int64) if room <= 0 else _NONE
+            if len(dues):
+                marks = moments[np.maximum(np.searchsorted(moments, dues, "left") - 1, 0)]
+                self._values["owed"] = np.unique(marks).tolist()
+                self._keep_passing()
         return Out(Delta.concat(fired) if fired else None, dropped)
+
+    def _keep_passing(self) -> None:
+        """The rows of this step whose windows are owed wait with the others."""
+        for side, passing in enumerate(self._passing):
+            for delta in passing.values():
+                ids = self._windows.lookup([delta.columns[self.ends[side]]], length=delta.length)
+                self._sides[side].apply(delta.columns, None, delta.length, ids)
+            passing.clear()
 
     def _take(self, side: int, delta: Delta, marks: Ids, high: int, dropped: list[Rejected]) -> None:
         ends = delta.columns[self.ends[side]].words()
@@ -203,7 +224,8 @@ class WindowJoin(Operator):
 
     # ---- a window's end
 
-    def _join(self, end: int, mark: int, tick: Tick, fired: list[Delta], dropped: list[Rejected]) -> None:
+    def _join(self, end: int, mark: int, tick: Tick, fired: list[Delta], dropped: list[Rejected]) -> int:
+        """Join the rows of a window; gives how many there were."""
         words = np.array([end], np.int64)
         window = self._windows.lookup([Column.of_words(self._windows.types[0], words)], insert=False)
         rows = [self._members(s, window) for s in self._sides]
@@ -225,6 +247,7 @@ class WindowJoin(Operator):
             for s, ids in zip(self._sides, rows, strict=True):
                 s.segments.kill(ids)
             self._windows.release(window)
+        return left.length + right.length
 
     def _rows_of(self, side: int, end: int, kept: Ids, mark: int) -> Delta:
         """The rows of a window: those that waited, then those of this step."""
@@ -323,6 +346,15 @@ class WindowJoin(Operator):
     def _out(self, columns: list[Column], mark: int, n: int) -> Delta:
         typed = [c.with_type(f.type) for c, f in zip(columns, self.schema, strict=True)]
         return Delta(self.schema, typed, None, mark, n)
+
+    def wake(self) -> int | None:
+        """At once, while results are owed."""
+        return AT_ONCE if "owed" in self._values else None
+
+    def hold(self, high: int) -> int:
+        """While results are owed: the watermark before the first of them fell due."""
+        owed = self._values.get("owed")
+        return int(owed[0]) if owed else high
 
     def explain(self) -> dict[str, Any]:
         """Facts for EXPLAIN."""

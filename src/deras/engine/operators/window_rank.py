@@ -12,7 +12,7 @@ from deras.core.delta import Delta
 from deras.core.schema import Schema
 from deras.core.time import MIN_WATERMARK
 from deras.core.types import BIGINT
-from deras.engine.operator import Operator, Out
+from deras.engine.operator import AT_ONCE, PIECE, Operator, Out
 from deras.engine.ranking import Ranking, SortKey
 from deras.engine.rejects import reject_rows
 from deras.engine.toplist import TopList, fits
@@ -34,7 +34,8 @@ class WindowRank(Operator):
     """Gives the rows of each window and key whose rank lies in a range; insert-only, by window end, then by key in the
     order of the keys' first rows, then by rank. The input only inserts.
 
-    A row is late when the watermark that it saw had reached the last millisecond of its window.
+    A row is late when the watermark that it saw had reached the last millisecond of its window. A step gives the rows
+    of at most ``piece`` keys; the watermark stays behind those that are owed.
 
     Args:
         input: schema of the rows, which has the window's end.
@@ -51,6 +52,8 @@ class WindowRank(Operator):
     """
 
     append_only = True
+    piece: int = PIECE // 4
+    """Keys of which a step gives the rows."""
 
     def __init__(
         self,
@@ -163,10 +166,21 @@ class WindowRank(Operator):
                 dead = self._take(delta.columns, self._keys(delta.columns, ends), ends)
         fired = []
         keys = []
-        while self._waiting and self._waiting[0][0] <= high:
-            at, end = heapq.heappop(self._waiting)
-            parts = self._members.pop(end)
+        owed = self._values.get("owed")
+        if owed:
+            seen = np.concatenate([np.array(owed, np.int64), seen])
+        room = self.piece
+        while self._waiting and self._waiting[0][0] <= high and room > 0:
+            at, end = self._waiting[0]
+            parts = self._members[end]
             ids = parts[0] if len(parts) == 1 else np.concatenate(parts)
+            if len(ids) > room:
+                self._members[end] = [ids[room:]]
+                ids = ids[:room]
+            else:
+                heapq.heappop(self._waiting)
+                del self._members[end]
+            room -= len(ids)
             if self._top is not None:
                 listing, gone = self._top.listing(ids), self._top.all_of(ids)
             else:
@@ -185,7 +199,22 @@ class WindowRank(Operator):
         r.forget(dead)
         for ids in keys:
             r.index.release(ids)
+        dues = np.array([at for at, _ in self._waiting if at <= high], np.int64) if room <= 0 else _NONE
+        if len(dues):
+            # Only what the rows to come must know.
+            self._values["owed"] = np.unique(seen[np.maximum(np.searchsorted(seen, dues, "left") - 1, 0)]).tolist()
+        elif owed:
+            del self._values["owed"]
         return Out(Delta.concat(fired) if fired else None, dropped)
+
+    def wake(self) -> int | None:
+        """At once, while results are owed."""
+        return AT_ONCE if "owed" in self._values else None
+
+    def hold(self, high: int) -> int:
+        """While results are owed: the watermark before the first of them fell due."""
+        owed = self._values.get("owed")
+        return int(owed[0]) if owed else high
 
     def explain(self) -> dict[str, Any]:
         """Facts for EXPLAIN."""
