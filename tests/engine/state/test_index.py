@@ -19,6 +19,7 @@ from deras.core.column import Column
 from deras.core.errors import CorruptError, InternalError
 from deras.core.types import BIGINT, BOOLEAN, BYTES, DOUBLE, INT, STRING, SqlType, array, decimal
 from deras.engine.state import State, compact
+from deras.engine.state.index import Index
 from deras.engine.state.keys import KeyShape
 
 if TYPE_CHECKING:
@@ -422,3 +423,30 @@ def test_state_kernels_stay_inside_their_arrays() -> None:
         check=False,
     )
     assert done.returncode == 0, done.stdout[-3000:]
+
+
+@pytest.mark.parametrize("step", [1, 2000, 100_000])
+def test_keys_keep_their_ids_while_groups_of_slots_move(step: int) -> None:
+    n = 150_000 if step > 1 else 3000
+    keys = np.random.default_rng(step).permutation(n).astype(np.int64) * 7919
+    index = Index([BIGINT], 1)
+    given = np.concatenate([index.lookup([Column.of_words(BIGINT, keys[s : s + step])]) for s in range(0, n, step)])
+    assert (given == np.arange(n)).all()
+    gone = given[::3]
+    index.release(gone)
+    left = np.ones(n, bool)
+    left[::3] = False
+    for known, more in ((left, 0), (left, n)):
+        if more:
+            # The slots of released keys are used again, and groups grow with holes in them.
+            index.lookup([Column.of_words(BIGINT, -1 - np.arange(more, dtype=np.int64))])
+        found = index.lookup([Column.of_words(BIGINT, keys)], insert=False)
+        assert (found[known] == given[known]).all()
+        assert (found[~known] == -1).all()
+    assert len(index) == n - len(gone) + n
+    bits = index._groups[:, 1]
+    assert bits.max() - bits.min() <= 1
+    # Each group has slots of its own.
+    order = np.argsort(index._groups[:, 0])
+    assert (np.diff(index._groups[order, 0]) >= (1 << bits[order])[:-1]).all()
+    assert (index._groups[:, 2] <= index._groups[:, 3]).all()

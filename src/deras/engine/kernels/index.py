@@ -375,30 +375,22 @@ def find(
     return n
 
 
-@kernel("void(uint64[::1], int64[:, ::1], int64, int64, int64, int64, int64, uint64[::1])")
-def regrow(slots, groups, first, stop, base, stride, bits, scratch):
-    """Move key-groups first..stop to ``base + i * stride`` with 2 ** bits slots each (may overlap the old place)."""
-    at = 0
-    for g in range(first, stop):
-        old = np.int64(1) << groups[g, 1]
-        for p in range(old):
-            scratch[at + p] = slots[groups[g, 0] + p]
-            slots[groups[g, 0] + p] = 0
-        at += old
-    at = 0
+@kernel("void(uint64[::1], int64[:, ::1], int64, int64, int64)")
+def regrow(slots, groups, first, stop, bits):
+    """Copy key-groups first..stop to their places with 2 ** bits slots each, which are empty and lie elsewhere."""
+    shift = np.uint64(64 - bits)
     last = (np.int64(1) << bits) - 1
     for g in range(first, stop):
-        old = np.int64(1) << groups[g, 1]
-        start = base + (g - first) * stride
-        for p in range(old):
-            x = scratch[at + p]
+        old = 8 * groups[g, 0]
+        start = 8 * (np.int64(GROUPS + g) << bits)
+        for p in range(np.int64(1) << groups[g, 1]):
+            x = load64(slots, old + 8 * p)
             if x != 0:
-                q = np.int64((x >> _S32) >> np.uint64(32 - bits))
-                while slots[start + q] != 0:
+                q = np.int64(x >> shift)
+                while load64(slots, start + 8 * q) != 0:
                     q = (q + 1) & last
-                slots[start + q] = x
-        at += old
-        groups[g, 0] = start
+                store64(slots, start + 8 * q, x)
+        groups[g, 0] = np.int64(GROUPS + g) << bits
         groups[g, 1] = bits
 
 

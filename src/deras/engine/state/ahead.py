@@ -104,6 +104,9 @@ class Ahead:
         size: of it all, in bytes.
     """
 
+    LEAST = 8 * HUGE
+    """Small state touches nothing ahead."""
+
     __slots__ = ("_address", "_owner", "_size", "_touched", "at")
 
     def __init__(self, owner: Any, address: int, size: int) -> None:
@@ -111,8 +114,8 @@ class Ahead:
         self._address = address
         self._size = size
         self._touched = 0
-        self.at = 8 * HUGE
-        """Bytes in use from which on :meth:`ask` has something to do: small state touches nothing ahead."""
+        self.at = self.LEAST
+        """Bytes in use from which on :meth:`ask` has something to do."""
 
     def ask(self, used: int) -> None:
         """So many bytes are in use now: the pages that follow, up to a quarter as many, are touched."""
@@ -122,3 +125,10 @@ class Ahead:
         if end > begin and touch(self._owner, self._address + begin, end - begin):
             self._touched = end
         self.at = used + max(HUGE, window // 2)
+
+    def ask_for(self, at: int, stop: int) -> None:
+        """The pages from byte ``at`` on, two huge ones at most and none beyond ``stop``, are touched."""
+        begin = (self._address + at) // HUGE * HUGE - self._address
+        size = min(2 * HUGE, stop - begin)
+        if at < stop and begin != self._touched and touch(self._owner, self._address + begin, size):
+            self._touched = begin

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 Ids = npt.NDArray[np.int64]
 
-_DENSE = 9  # log2 of slots a group, up to which all groups lie side by side and grow together
-_AREA = 1 << 16  # first slot of the groups' own regions
-_STRIDE = (1 << 22) + 72  # between regions; not a power of two, so that equal places do not share cache sets
+_DENSE = 9  # log2 of slots a group, up to which all groups grow together
+_BITS = 22  # log2 of slots a group that are reserved
+_GIVEN = 8  # log2 of slots a group, from which on what was left is given back
 _ROWS = 1 << 27
 _FIRST = 3
 _NONE = np.zeros(0, np.int64)
@@ -76,16 +76,18 @@ class Index:
         self._tab = Reserve(_ROWS, max(1, self.cell0 + cells), np.int64)
         self._flags = Reserve(_ROWS, 0, np.uint8)
         self._free = Reserve(_ROWS, 0, np.int32)
-        self._slots = Reserve(_AREA + k.GROUPS * _STRIDE, 0, np.uint64, huge=False)
+        # Groups of 2 ** b slots lie side by side, from slot GROUPS << b on: all of one size are one dense table, and a
+        # group that grows is copied from one of them to the next.
+        self._slots = Reserve(k.GROUPS << (_BITS + 1), 0, np.uint64)
         self._arena = Arena()
         self._meta = np.zeros(8, np.int64)
         self._meta[3] = min(self._tab.rows, self._flags.rows, self._free.rows)
         self._groups = np.zeros((k.GROUPS, 4), np.int64)
-        self._groups[:, 0] = np.arange(k.GROUPS) << _FIRST
+        self._groups[:, 0] = (k.GROUPS + np.arange(k.GROUPS)) << _FIRST
         self._groups[:, 1] = _FIRST
-        self._scratch = np.zeros(k.GROUPS << _FIRST, np.uint64)
-        # Thresholds differ between groups, so that equally full groups do not all grow in the same step.
-        self._share = 0.5 + 0.22 * ((np.arange(k.GROUPS) * 53) % k.GROUPS) / k.GROUPS
+        # Thresholds differ between groups, so that equally full groups do not all grow in the same step; they rise, so
+        # that the larger table fills from its start.
+        self._share = 0.5 + 0.22 * np.arange(k.GROUPS) / k.GROUPS
         self._limits(range(k.GROUPS))
         self._deleted: list[list[Column]] = []
         self._deleted_rows: list[int] = []
@@ -198,19 +200,13 @@ class Index:
     def _grow(self, group: int) -> None:
         bits = int(self._groups[group, 1]) + 1
         slots = self._slots
-        if bits <= _DENSE:
-            if len(self._scratch) < k.GROUPS << bits:
-                self._scratch = np.zeros(k.GROUPS << bits, np.uint64)
-            k.regrow(slots.array, self._groups, 0, k.GROUPS, 0, 1 << bits, bits, self._scratch)
-            self._limits(range(k.GROUPS))
-            return
-        base = _AREA + group * _STRIDE
-        if slots.rows < _AREA + k.GROUPS * _STRIDE:
-            slots.need(_AREA + k.GROUPS * _STRIDE)
-        if len(self._scratch) < 1 << (bits - 1):
-            self._scratch = np.zeros(1 << (bits - 1), np.uint64)
-        k.regrow(slots.array, self._groups, group, group + 1, base, 0, bits, self._scratch)
-        self._limits([group])
+        slots.need(k.GROUPS << (bits + 1))
+        first, stop = (0, k.GROUPS) if bits <= _DENSE else (group, group + 1)
+        k.regrow(slots.array, self._groups, first, stop, bits)
+        self._limits(range(first, stop))
+        slots.follows((k.GROUPS + stop) << bits, k.GROUPS << (bits + 1))
+        if bits > _GIVEN and int(self._groups[:, 1].min()) == bits:
+            slots.drop(k.GROUPS << (bits - 1), k.GROUPS << bits)
 
     def _more_rows(self) -> None:
         rows = int(self._meta[3]) * 2

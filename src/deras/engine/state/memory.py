@@ -72,6 +72,19 @@ class Reserve:
         if ahead is not None and (used := rows * max(self.width, 1) * self.dtype.itemsize) >= ahead.at:
             ahead.ask(used)
 
+    def follows(self, first: int, stop: int) -> None:
+        """Rows first..stop are filled next, from the first: as :meth:`fills`, where not all before them are in use."""
+        ahead = self._ahead
+        if ahead is not None and (at := first * max(self.width, 1) * self.dtype.itemsize) >= ahead.LEAST:
+            ahead.ask_for(at, stop * max(self.width, 1) * self.dtype.itemsize)
+
+    def drop(self, first: int, stop: int) -> None:
+        """Give back the memory of rows first..stop, which begin and end with a page; whether they are zeros is open."""
+        if self._map is not None and hasattr(mmap, "MADV_DONTNEED"):
+            size = max(self.width, 1) * self.dtype.itemsize
+            with contextlib.suppress(OSError, ValueError):
+                self._map.madvise(mmap.MADV_DONTNEED, first * size, (stop - first) * size)
+
     def need(self, rows: int) -> bool:
         """Have at least so many rows; True if the array moved (only beyond the reservation)."""
         if rows <= self.rows:
