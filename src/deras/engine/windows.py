@@ -166,3 +166,22 @@ def time_text(ms: int) -> str:
     if ms == MAX_WATERMARK:
         return "the end of the input"
     return str(np.datetime64(ms, "ms")).replace("T", " ").removesuffix(".000")
+
+
+def by_place(ids: Words, places: Words) -> list[tuple[int, Words]]:
+    """The ids of each window or slice, in order."""
+    if places[0] == places[-1] and (places == places[0]).all():
+        return [(int(places[0]), ids)]
+    order = np.argsort(places, kind="stable")
+    ids, places = ids[order], places[order]
+    bounds = np.flatnonzero(np.diff(places)) + 1
+    firsts = np.concatenate([np.zeros(1, np.int64), bounds])
+    return list(zip(places[firsts].tolist(), np.split(ids, bounds), strict=True))
+
+
+def distinct_marks(marks: Words) -> Words:
+    """The distinct values of watermarks that rise."""
+    fresh = np.ones(len(marks), np.bool_)
+    fresh[1:] = marks[1:] != marks[:-1]
+    found: Words = marks[fresh]
+    return found

@@ -21,7 +21,7 @@ from deras.engine.kernels import agg_merge as k
 from deras.engine.operator import AT_ONCE, PIECE, Operator, Out, RowErrors
 from deras.engine.operators.window_table import time_column
 from deras.engine.rejects import reject_errors, reject_rows
-from deras.engine.windows import WindowKind, Windows, time_text
+from deras.engine.windows import WindowKind, Windows, by_place, distinct_marks, time_text
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -188,7 +188,7 @@ class WindowAggregate(Operator):
         late = np.flatnonzero(self.windows.fire_at(lasts) <= marks)
         if len(late):
             dropped.append(self._late(delta, late, lasts, marks))
-        seen = np.concatenate([np.array([low], np.int64), _distinct(marks)])
+        seen = np.concatenate([np.array([low], np.int64), distinct_marks(marks)])
         if self._sliced:
             return Out(self._sliced_step(delta, walls, lasts, marks, low, high, seen), dropped)
         if self.windows.kind == "tumble":
@@ -303,7 +303,7 @@ class WindowAggregate(Operator):
 
     def _list(self, ids: Words, places: Words) -> None:
         """Remember new groups with their windows or slices."""
-        for place, part in _by_place(ids, places):
+        for place, part in by_place(ids, places):
             pieces = self._members.get(place)
             if pieces is None:
                 self._members[place] = [part]
@@ -585,22 +585,3 @@ class _Merging:
     merged: int = 0
     keys: int = 0
     given: int = 0
-
-
-def _by_place(ids: Words, places: Words) -> list[tuple[int, Words]]:
-    """The ids of each window or slice, in order."""
-    if places[0] == places[-1] and (places == places[0]).all():
-        return [(int(places[0]), ids)]
-    order = np.argsort(places, kind="stable")
-    ids, places = ids[order], places[order]
-    bounds = np.flatnonzero(np.diff(places)) + 1
-    firsts = np.concatenate([np.zeros(1, np.int64), bounds])
-    return list(zip(places[firsts].tolist(), np.split(ids, bounds), strict=True))
-
-
-def _distinct(marks: Words) -> Words:
-    """The distinct values of a rising array."""
-    fresh = np.ones(len(marks), np.bool_)
-    fresh[1:] = marks[1:] != marks[:-1]
-    found: Words = marks[fresh]
-    return found
