@@ -144,3 +144,15 @@ def test_an_index_that_often_lets_go_stops_remembering() -> None:
         asked = count[0]
         index.release(found[:1])
     assert asked == 6
+
+
+def test_what_is_known_is_marked_as_changed_too() -> None:
+    columns = [Column.of_values(BIGINT, [1, 2, 3])]
+    state, token = State("a"), object()
+    index = state.index("i", [BIGINT], 0)
+    index.lookup(late(columns, [0], [0, 1, 2], token))
+    state.freeze(1)
+    index.lookup(late(columns, [0], [0], token), touch=False)
+    assert [f & 1 for f in flags(index)] == [0, 0, 0]
+    index.lookup(late(columns, [0], [2, 2, 1], token))
+    assert [f & 1 for f in flags(index)] == [0, 1, 1]
