@@ -57,7 +57,7 @@ VALUES = [
 ]
 
 
-@pytest.mark.parametrize("value", VALUES, ids=repr)
+@pytest.mark.parametrize("value", VALUES, ids=lambda v: repr(v).partition(" object at ")[0])
 def test_values_come_back(value: Any) -> None:
     found = kept.loads(kept.dumps(value, "x"))
     assert found == value
