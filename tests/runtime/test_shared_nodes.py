@@ -160,7 +160,10 @@ def test_one_while_alike(tmp_path: Path) -> None:
         PUSHED["p"].rows = [*old.rows, *rows[len(old.rows) : len(old.rows) + 10]]
 
 
-def test_who_comes_when_no_one_can_read_again_counts_from_then(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("order", [("a", "b"), ("b", "a")])
+def test_who_comes_when_no_one_can_read_again_counts_from_then(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, order: tuple[str, str]
+) -> None:
     monkeypatch.setattr(PushSource, "delivery", "at-most-once")
     rows = some(0, 90)
     with Job(tmp_path / "project", settings=QUIET) as job:
@@ -171,9 +174,13 @@ def test_who_comes_when_no_one_can_read_again_counts_from_then(tmp_path: Path, m
         feed(rows[30:60], begin(job, ("b",), tmp_path)["b"])
         assert aggregates(job) == 1
     with Job(tmp_path / "project", settings=QUIET) as job:
-        flows = begin(job, ("a", "b"), tmp_path)
+        flows = begin(job, order, tmp_path)
         assert aggregates(job) == 2
-        feed(rows[60:], flows["a"])
+        feed(rows[60:80], flows["a"])
+        begin(job, ("c",), tmp_path)  # while it runs
+        assert aggregates(job) == 3
+        feed(rows[80:], flows["a"])
+        assert counts_of(job.views["c"].snapshot()) == expected_counts(rows[80:])
         assert counts_of(job.views["b"].snapshot()) == expected_counts(rows)
         assert counts_of(job.views["a"].snapshot()) == expected_counts(rows[60:])
 
