@@ -119,6 +119,21 @@ def test_a_row_at_the_very_end_of_a_window_may_meet_it(one_by_one: bool) -> None
     assert dropped == []
 
 
+@pytest.mark.parametrize("equals", ["=", "IS NOT DISTINCT FROM"])
+def test_where_null_equals_null_rows_without_a_value_have_partners(equals: str) -> None:
+    """The greatest of no values is NULL, too."""
+    each = f"""SELECT auction, MAX(price) AS v, window_start AS s, window_end AS e FROM {TUMBLE}
+      GROUP BY auction, window_start, window_end"""
+    windows = f"""SELECT a.auction FROM ({each}) a JOIN (SELECT MAX(v) AS m, s, e FROM ({each}) GROUP BY s, e) w
+      ON a.s = w.s AND a.e = w.e AND a.v {equals} w.m"""
+    stream = QUERIES["within the window"][0].replace("b.price = w.m", f"b.price {equals} w.m")
+    for text in (windows, stream):
+        nodes = [n.label for n in Session(TABLES).plan(text).dataflows[0].nodes]
+        assert any(x.startswith("CandidateFilter(") for x in nodes) == (equals == "=")
+        found, _ = _results(text, [(1, None, dt.datetime(2024, 1, 1)), (2, 5, dt.datetime(2024, 1, 1, 0, 0, 9))], False)
+        assert sorted(r[0] for r in found) == ([2] if equals == "=" else [1, 2])
+
+
 @pytest.mark.parametrize("name", QUERIES)
 def test_which_have_candidates(name: str) -> None:
     text, candidates = QUERIES[name]
