@@ -15,7 +15,6 @@ from deras.runtime.allocator import give_back_freed_memory
 from deras.runtime.intake import Intake
 from deras.runtime.placing import Placement, Placing
 from deras.runtime.resuming import resumes, without
-from deras.runtime.settings import duration_text
 from deras.runtime.sources import Batch, SourceNode
 from deras.runtime.stepper import Stepper, Stopped
 from deras.runtime.tables import operator_of
@@ -549,10 +548,6 @@ class Run:
         """Of a flow's output, ms."""
         node = self.graph.nodes.get(flow.output)
         return MIN_WATERMARK if node is None else node.out
-
-    def lag_text(self, part_watermark: int) -> str:
-        """How far behind the clock, for people."""
-        return duration_text(max(0, self.env.clock.now() - part_watermark))
 
     def close(self) -> None:
         """Free readers and writers; nothing is committed."""
