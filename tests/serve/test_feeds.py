@@ -67,7 +67,6 @@ def watch(server: Server, folded: Folded, until: Any, limit: int = 300) -> Event
         return bool(until())
 
     events.until(seen, limit)
-    events.seen = seen  # type: ignore[attr-defined]
     return events
 
 
@@ -94,7 +93,7 @@ def test_a_keyed_view_is_followed_by_patches(boards: Any, platform: FakePlatform
     server = boards("panels: [{title: A, mark: table, view: v}]")
     events = watch(server, folded, lambda: len(folded.rows.get("p0", {})) == 2)
     platform.push("v", [("a", 1), ("a", 5), ("b", 2), ("c", 3)], [-1, 1, -1, 1])
-    events.until(lambda e, d: events.seen(e, d) or set(folded.rows["p0"].values()) == {("a", 5), ("c", 3)})
+    events.until(lambda e, d: folded.take(e, d) or set(folded.rows["p0"].values()) == {("a", 5), ("c", 3)})
     assert folded.ops[0] == ("p0", "set")
     assert set(folded.ops[1:]) == {("p0", "put")}
     events.close()
@@ -112,7 +111,7 @@ def test_a_second_viewer_costs_no_query(boards: Any, platform: FakePlatform, fac
         viewers.append(watch(server, folded, lambda f=folded: f.rows.get("p0")))
     assert platform.queries == asked
     factory.rows(NOW + 1000)
-    a.until(lambda e, d: a.seen(e, d) or first.rows["p0"] == {0: (8,)})
+    a.until(lambda e, d: first.take(e, d) or first.rows["p0"] == {0: (8,)})
     assert platform.queries <= asked + 3  # once for each of the three views that the text may name
     for v in (a, *viewers):
         v.close()
@@ -167,7 +166,7 @@ def test_a_view_that_comes_later_is_found(boards: Any, platform: FakePlatform) -
     events = watch(server, folded, lambda: ("p0", "error") in folded.ops)
     platform.add("later", KEYED, append_only=False)
     platform.push("later", [("a", 1)])
-    events.until(lambda e, d: events.seen(e, d) or folded.rows.get("p0") == {("a",): ("a", 1)})
+    events.until(lambda e, d: folded.take(e, d) or folded.rows.get("p0") == {("a",): ("a", 1)})
     events.close()
 
 
@@ -178,7 +177,7 @@ def test_a_burst_becomes_one_snapshot(boards: Any, platform: FakePlatform) -> No
     events = watch(server, folded, lambda: "p0" in folded.rows)
     moment = dt.datetime(2024, 1, 1, tzinfo=dt.UTC)
     platform.push("many", [(i, moment) for i in range(30_000)])
-    events.until(lambda e, d: events.seen(e, d) or len(folded.rows["p0"]) == 50)
+    events.until(lambda e, d: folded.take(e, d) or len(folded.rows["p0"]) == 50)
     assert folded.ops[-1] == ("p0", "set")
     assert [r[0] for r in folded.rows["p0"].values()] == list(range(29_950, 30_000))
     events.close()
