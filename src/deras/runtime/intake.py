@@ -51,6 +51,10 @@ class Intake:
         self._paused = False
         self.block_bytes = settings.block_bytes
 
+    def resize(self, settings: JobSettings) -> None:
+        """Other sizes, before :meth:`start`."""
+        self._settings, self.block_bytes = settings, settings.block_bytes
+
     # ---- what is read
 
     def update(self, sources: Iterable[SourceNode]) -> None:

@@ -143,8 +143,9 @@ class Job:
         return self._env.settings
 
     def configure(self, texts: Mapping[str, str]) -> None:
-        """Apply ``SET`` texts; other keys are left alone. Sizes hold from the next restart of the job."""
+        """Apply ``SET`` texts; other keys are left alone. Sizes of a running job hold from its next restart."""
         self._env.settings = self._env.settings.updated(texts)
+        self._run.resize()
         self._event.set()
 
     @property
@@ -451,8 +452,7 @@ class Job:
         if self._run.stepper.error is not None:
             return 0.0
         times = [60.0]
-        due = self._run.due()
-        if due is not None:
+        if (due := self._run.due()) is not None:
             times.append(due)
         now = self.clock.monotonic()
         interval = self._env.settings.checkpoint_interval_ms

@@ -113,6 +113,14 @@ class Run:
         self._rows_cap = s.step_rows
         self._wanted: tuple[tuple[Attached, int], ...] = ()
 
+    def resize(self) -> None:
+        """Take the sizes of the settings as they are now; a run that has started keeps its own."""
+        if not self.started:
+            s = self.env.settings
+            self.stepper.resize(s.step_rows, s.step_bytes, max(2, 2 * s.threads))
+            self.intake.resize(s)
+            self._rows_cap = s.step_rows
+
     # ---- shape
 
     def prepare(self, flow: Attached) -> Added:

@@ -83,6 +83,11 @@ class Stepper:
         self.error: BaseException | None = None
         self.on_error: Callable[[BaseException], None] | None = None
 
+    def resize(self, most_rows: int, most_bytes: int, in_flight: int) -> None:
+        """Other sizes, before the first ticket."""
+        self._most_rows, self._most_bytes = most_rows, most_bytes
+        self._permits = threading.Semaphore(in_flight)
+
     @property
     def waiting(self) -> int:
         """Batches that are decoded, or being decoded, and not yet applied."""
