@@ -145,7 +145,6 @@ class Job:
     def configure(self, texts: Mapping[str, str]) -> None:
         """Apply ``SET`` texts; other keys are left alone. Sizes of a running job hold from its next restart."""
         self._env.settings = self._env.settings.updated(texts)
-        self._run.resize()
         self._event.set()
 
     @property

@@ -97,7 +97,7 @@ class Run:
         self.views: dict[str, Attached] = {}
         s = env.settings
         self.stepper = Stepper(
-            self._step, most_rows=s.step_rows, most_bytes=s.step_bytes, in_flight=max(2, 2 * s.threads),
+            self._step, most_rows=s.step_rows, most_bytes=s.step_bytes, in_flight=s.in_flight,
             owes=lambda: self.started and self.next_wake == AT_ONCE,
         )  # fmt: skip
         self.intake = Intake(self.stepper, s, env.clock)
@@ -112,14 +112,6 @@ class Run:
         self._wakers: list[Operator] = []
         self._rows_cap = s.step_rows
         self._wanted: tuple[tuple[Attached, int], ...] = ()
-
-    def resize(self) -> None:
-        """Take the sizes of the settings as they are now; a run that has started keeps its own."""
-        if not self.started:
-            s = self.env.settings
-            self.stepper.resize(s.step_rows, s.step_bytes, max(2, 2 * s.threads))
-            self.intake.resize(s)
-            self._rows_cap = s.step_rows
 
     # ---- shape
 
@@ -329,10 +321,14 @@ class Run:
     # ---- running
 
     def start(self) -> None:
-        """Let rows in."""
+        """Let rows in, with the sizes that the settings have now."""
+        s = self.env.settings
+        self.stepper.resize(s.step_rows, s.step_bytes, s.in_flight)
+        self.intake.resize(s)
+        self._rows_cap = s.step_rows
         self.started = True
-        for s in list(self.sources.values()):
-            s.listen()
+        for source in list(self.sources.values()):
+            source.listen()
         self.stepper.between(self.step_now)
         self.intake.update(self.sources.values())
         self.intake.start()

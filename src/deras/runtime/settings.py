@@ -89,6 +89,11 @@ class JobSettings:
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         return self.workers if self.workers is not None and self.workers > 0 else max(1, min(cores, 4))
 
+    @property
+    def in_flight(self) -> int:
+        """Decoded batches that may wait for their step."""
+        return max(2, 2 * self.threads)
+
     def updated(self, texts: Mapping[str, str]) -> JobSettings:
         """These settings with ``SET`` texts applied; keys that are not a job's are left alone.
 
