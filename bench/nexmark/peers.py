@@ -32,7 +32,12 @@ Answers = dict[str, dict[str, Any]]
 
 
 def environment(peer: str) -> str:
-    """The Python of an environment of the peer's own in the user's cache; made from the package index once."""
+    """The Python of an environment of the peer's own: in the user's cache, made from the package index once.
+
+    ``DERAS_FLINK_ENV`` and ``DERAS_CLINK_ENV`` name one that is there already.
+    """
+    if made := os.environ.get(f"DERAS_{peer.upper()}_ENV"):
+        return str(Path(made) / "bin" / "python")
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "deras"
     folder = cache / PACKAGES[peer].removeprefix("apache-").removeprefix("py").replace("==", "-")
     python = folder / "bin" / "python"

@@ -14,28 +14,14 @@ import os
 import subprocess
 import sys
 import tempfile
-import venv
 from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[2] / "bench" / "nexmark"))
 sys.path.insert(0, str(Path(__file__).parent))
 from oracle_cases import CASES, Question, all_questions, golden, ours, verdict, with_options
-
-VERSION = "2.3.0"
-
-
-def environment() -> Path:
-    """The Python of Flink's environment."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "deras" / f"flink-{VERSION}"
-    folder = Path(os.environ.get("DERAS_FLINK_ENV") or cache)
-    python = folder / "bin" / "python"
-    if not (folder / "installed").exists() and "DERAS_FLINK_ENV" not in os.environ:
-        print(f"installing Apache Flink {VERSION} into {folder} (844 MB)", file=sys.stderr)
-        venv.create(folder, with_pip=True)
-        subprocess.run([python, "-m", "pip", "install", "-q", f"apache-flink=={VERSION}"], check=True)
-        (folder / "installed").touch()
-    return python
+from peers import environment
 
 
 def java_home() -> str:
@@ -79,7 +65,7 @@ def ask(questions: list[Question]) -> list[Any]:
         settings = {**os.environ, "JAVA_HOME": java_home(), "_JAVA_OPTIONS": "-Xmx1g", "FLINK_PID_DIR": scratch}
         runner = Path(__file__).with_name("flink_run.py")
         done = subprocess.run(
-            ["nice", str(environment()), str(runner), str(given), str(taken)], env=settings, check=False
+            ["nice", environment("flink"), str(runner), str(given), str(taken)], env=settings, check=False
         )
         if done.returncode:
             raise SystemExit("Flink's run failed; see above.")
