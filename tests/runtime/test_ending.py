@@ -25,7 +25,7 @@ from flows_kit import (
     windows,
     write_events,
 )
-from test_recovery import ACTS, QUIET, Crash, abandon, feed, some
+from test_recovery import ACTS, QUIET, Crash, CrashAt, abandon, feed, some
 
 from deras.core.delta import Delta
 from deras.core.errors import DerasError, InternalError
@@ -218,14 +218,7 @@ def test_an_insert_that_is_run_again_after_its_commit_writes_nothing(tmp_path: P
 @pytest.mark.parametrize("times", [1, 2])
 def test_crash_at_every_act_around_the_end(tmp_path: Path, act: str, times: int) -> None:
     rows = some(0, 200)
-    left = times
-
-    def crash(name: str) -> None:
-        nonlocal left
-        if name == act:
-            left -= 1
-            if left == 0:
-                raise Crash
+    crash = CrashAt(act, times)
 
     def attach(job: Job) -> Any:
         return job.attach_all([counts(pushed("a")), windows(pushed("b"), files(tmp_path / "out"))])
@@ -241,7 +234,7 @@ def test_crash_at_every_act_around_the_end(tmp_path: Path, act: str, times: int)
             while (part.offset or {"n": 0})["n"] < len(PUSHED["b"].rows) and job.state == "running":
                 threading.Event().wait(0.002)
             job.checkpoint()
-    assert left <= 0
+    assert crash.left <= 0
     abandon(job)
     with Job(tmp_path / "project", settings=QUIET) as job:
         attach(job)

@@ -48,6 +48,20 @@ class Crash(BaseException):
     """The process is gone."""
 
 
+class CrashAt:
+    """A crash point that raises when an act comes for the so-manieth time; ``left``: how often it has yet to come."""
+
+    def __init__(self, act: str | None, times: int) -> None:
+        self.act = act
+        self.left = times
+
+    def __call__(self, name: str) -> None:
+        if name == self.act:
+            self.left -= 1
+            if self.left == 0:
+                raise Crash
+
+
 def abandon(job: Job) -> None:
     """Leave a job as ``kill -9`` would: nothing is flushed, committed or closed in order."""
     job._stop = True
@@ -100,15 +114,7 @@ def finish(tmp_path: Path, rows: list[tuple[str, int, int]]) -> Job:
 @pytest.mark.parametrize("times", [1, 2])
 def test_crash_at_every_act_of_a_checkpoint(tmp_path: Path, act: str, times: int) -> None:
     rows = some(0, 300)
-    left = times
-
-    def crash(name: str) -> None:
-        nonlocal left
-        if name == act:
-            left -= 1
-            if left == 0:
-                raise Crash
-
+    crash = CrashAt(act, times)
     job = Job(tmp_path / "project", settings=replace(QUIET, crash_point=crash))
     flow = pipeline(job, tmp_path)[0]
     job.start()
@@ -456,15 +462,7 @@ def test_history_takes_old_rows_and_loses_none(tmp_path: Path, act: str | None) 
     from deras.views.query import AdHoc
 
     n, batch = 700_000, 50_000
-    left = 5
-
-    def crash(name: str) -> None:
-        nonlocal left
-        if name == act:
-            left -= 1
-            if left == 0:
-                raise Crash
-
+    crash = CrashAt(act, 5)
     settings = replace(QUIET, retain_rows=100_000)
     flow = passing(pushed(), Target("view", "all_events", EVENTS))
     job = Job(tmp_path / "project", settings=replace(settings, crash_point=crash))
